@@ -1,0 +1,113 @@
+"""Settings files in and out: TOML or JSON becomes frozen dataclasses, and every mistake is named at once.
+
+The dataclasses themselves are plain standard library, so importing them costs nothing; pydantic checks them where a
+file is read. A settings class forbids unknown keys by `__pydantic_config__ = STRICT`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from edgekit.errors import EdgekitError, SettingsError
+
+if TYPE_CHECKING:
+    from pydantic import ConfigDict
+
+T = TypeVar("T")
+
+STRICT: ConfigDict = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class TaggedBy:
+    """Marks a union of settings classes whose members are told apart by one key: `Annotated[A | B,
+    TaggedBy("kind")]`."""
+
+    key: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic import Field
+
+        return handler.generate_schema(Annotated[source, Field(discriminator=self.key)])
+
+
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """The file's tables; `SettingsError` names the file and the line that is not TOML."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from error
+
+
+def parse(kind: type[T], data: Any, what: str, error: type[EdgekitError] = SettingsError) -> T:
+    """`data` (tables and lists, as TOML or JSON give them) as a `kind`.
+
+    Every fault is in the one message: where it is, what it is, and for an unknown key the nearest one that exists.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError as caught:
+        faults = "; ".join(_fault(kind, dict(each)) for each in caught.errors(include_url=False))
+        raise error(f"{what}: {faults}") from caught
+
+
+def parse_json(kind: type[T], text: str | bytes, what: str, error: type[EdgekitError] = SettingsError) -> T:
+    """The same for JSON text, where numbers and lists follow JSON's rules."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as caught:
+        faults = "; ".join(_fault(kind, dict(each)) for each in caught.errors(include_url=False))
+        raise error(f"{what}: {faults}") from caught
+
+
+def dump(value: object) -> Any:
+    """A settings value as tables and lists that JSON can hold; tuples become lists, paths become text."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(type(value)).dump_python(value, mode="json")
+
+
+def _fault(kind: type, fault: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in fault["loc"]) or "the whole"
+    if fault["type"] == "unexpected_keyword_argument":
+        near = difflib.get_close_matches(str(fault["loc"][-1]), _field_names(kind), n=1)
+        return f"unknown key '{where}'" + (f", did you mean '{near[0]}'?" if near else "")
+    if fault["type"] in ("missing", "missing_argument"):
+        return f"'{where}' is missing"
+    if fault["type"].startswith("union_tag"):
+        context = fault["ctx"]
+        known = context.get("expected_tags", "").replace("'", "")
+        return (
+            f"'{where}': no kind '{context.get('tag', '')}'; there are: {known}"
+            if known
+            else f"'{where}': {fault['msg']}"
+        )
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"'{where}': {message[:1].lower()}{message[1:]}"
+
+
+def _field_names(kind: type, seen: frozenset[type] = frozenset()) -> list[str]:
+    """The names of all fields reachable from a settings class, for the hint behind an unknown key."""
+    import dataclasses
+    import typing
+
+    if not dataclasses.is_dataclass(kind) or kind in seen:
+        return [name for part in typing.get_args(kind) for name in _field_names(part, seen)]
+    hints = typing.get_type_hints(kind, include_extras=False)
+    names = [field.name for field in dataclasses.fields(kind)]
+    return names + [name for name_ in names for name in _field_names(hints[name_], seen | {kind})]

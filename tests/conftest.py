@@ -1,0 +1,19 @@
+"""Where the tests find real data, and what they do without it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real data: `EDGEKIT_DATA`, or `shared/data` beside the checkout; the test skips where there is none."""
+    folder = Path(os.environ.get("EDGEKIT_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"real data is absent: no folder {folder}; set EDGEKIT_DATA")
+    return folder
