@@ -1,0 +1,42 @@
+# Each target does its own set-up. `make demo` and `make test` are the two commands to begin with.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := pip install --quiet --disable-pip-version-check -c constraints.txt
+export OPENVINO_TELEMETRY_OPT_OUT := 1
+
+.PHONY: demo test check test-device bench figures format clean
+.DEFAULT_GOAL := test
+
+$(READY): pyproject.toml constraints.txt
+	@echo "setting up $(VENV) with $$($(PYTHON) --version): the converters bring torch and three engines, a few minutes the first time"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/$(PIP) torch
+	$(BIN)/$(PIP) -e '.[convert,onnx,openvino,tflite,dev]'
+	@touch $@
+
+demo: $(READY)  ## the whole of edgekit on a rendered shop: build, run, bench, one page to look at
+	$(BIN)/edgekit demo --out out/demo
+
+test: $(READY)  ## every test, on the main interpreter
+	$(BIN)/pytest
+
+test-device: $(READY)  ## the device side's tests on every other Python at hand, and on the legacy TFLite runtime
+	$(BIN)/python tests/device/other_pythons.py
+
+check: $(READY)  ## format, lint, types, and which way imports point
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## the speed table of README, from interleaved runs on this host
+	$(BIN)/python -m edgekit.benchmarks.speed
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .venv-* build dist out *.egg-info

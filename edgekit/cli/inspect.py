@@ -1,0 +1,115 @@
+"""`edgekit inspect` and `edgekit verify`: what a bundle holds, and whether it holds here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekit.bundle import Bundle, Manifest
+
+
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="A bundle (.ekb).")],
+    json: Annotated[bool, typer.Option("--json", help="The whole manifest as JSON instead.")] = False,
+) -> None:
+    """Print what a bundle is, what it expects, and the proof that its accuracy held."""
+    from edgekit import schema
+    from edgekit.cli import show
+
+    with Bundle.open(bundle) as opened:
+        manifest = opened.manifest
+        if json:
+            import json as json_
+
+            content = {"digest": opened.digest, **schema.dump(manifest), "measured": opened.measured()}
+            typer.echo(json_.dumps(content, indent=2, ensure_ascii=False))
+            return
+        _describe(opened)
+        show.table("accuracy, by each variant's own engine", *_accuracy(opened), left=2)
+        for name, evidence in manifest.evidence.variants.items():
+            for reason in evidence.reasons:
+                show.out.print(f"  {name}: {reason}", soft_wrap=True)
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle (.ekb).")],
+    profile: Annotated[str, typer.Option(help="The device profile whose engines and threads are used.")] = "generic",
+    engine: Annotated[str | None, typer.Option(help="Use this engine only.")] = None,
+) -> None:
+    """Check every digest, then run every variant on this host against the framework's own outputs.
+
+    Needs no torch. Exit code 1 where a variant differs or kills its engine, 2 where no variant could be run here.
+    """
+    from edgekit.cli import show
+    from edgekit.profile import DeviceProfile
+    from edgekit.verify import verify_bundle
+
+    with Bundle.open(bundle) as opened:
+        checks = verify_bundle(opened, DeviceProfile.load(profile), engine)
+        files = len(opened.manifest.files)
+    show.out.print(f"{bundle}: {files} files, every digest as it should be", soft_wrap=True)
+    rows = [
+        (c.variant, c.engine or "-", c.result, "-" if c.error is None else f"{c.error:.4f}", _limit(c.limit), c.reason)
+        for c in checks
+    ]
+    show.table("golden vectors", ("variant", "engine", "result", "error", "limit", "reason"), rows, left=3)
+    if any(c.result in ("differs", "failed") for c in checks):
+        raise typer.Exit(1)
+    if not any(c.result == "ok" for c in checks):
+        raise typer.Exit(2)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(inspect)
+    app.command()(verify)
+
+
+def _describe(bundle: Bundle) -> None:
+    from edgekit.cli import show
+
+    manifest, spec = bundle.manifest, bundle.manifest.input
+    labels = ", ".join(manifest.labels[:6]) + (", ..." if len(manifest.labels) > 6 else "")
+    for line in (
+        f"{manifest.name}, release {manifest.release}, digest {bundle.digest[:16]}",
+        f"  task    {manifest.task}, head {manifest.head.kind}, {len(manifest.labels)} labels: {labels}",
+        f"  input   {spec.width} x {spec.height} {spec.colour}, {spec.fit}, {spec.interpolation}",
+        f"  proof   {manifest.evidence.images} evaluation pictures, {manifest.golden} golden frames"
+        + (f", allowed: {', '.join(manifest.evidence.allowed)}" if manifest.evidence.allowed else ""),
+    ):
+        show.out.print(line, soft_wrap=True)
+
+
+def _accuracy(bundle: Bundle) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: the framework first, then each variant with its size, INT8 share, latency and verdict."""
+    from edgekit.cli import show
+
+    evidence, latency = bundle.manifest.evidence, bundle.measured().get("latency", {})
+    figures = list(evidence.framework)
+    columns = ["variant", "engine", *figures, "size", "int8 convs", "p50 here", "verdict"]
+    rows = [["framework", "torch", *(f"{evidence.framework[name]:.4f}" for name in figures), "", "", "", ""]]
+    for variant in bundle.manifest.variants:
+        found = evidence.variants[variant.name]
+        done = found.int8_convolutions
+        rows.append(
+            [
+                variant.name,
+                found.engine,
+                *(f"{found.figures[name]:.4f}" for name in figures),
+                show.size(_size(bundle.manifest, variant.name)),
+                f"{done[0]}/{done[1]}" if done else "",
+                f"{latency[variant.name]['p50_ms']:.2f} ms" if variant.name in latency else "not measured",
+                found.outcome,
+            ]
+        )
+    return columns, rows
+
+
+def _size(manifest: Manifest, name: str) -> int:
+    variant = next(each for each in manifest.variants if each.name == name)
+    return sum(manifest.files[file].size for file in (variant.model, variant.weights) if file)
+
+
+def _limit(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,82 @@
+"""Runs the device side's tests on this host's other Pythons, each in its own environment (`make test-device`).
+
+Raspberry Pi OS and Jetson bring their own interpreter: JetPack 6 is 3.10, where onnxruntime stops at 1.23.2. What is
+not at hand is named and left out. The last environment holds tflite-runtime: numpy 1, and Python 3.11 or older.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINES = "onnx,openvino,tflite"
+TESTING = ["pytest", "pytest-timeout", "hypothesis"]
+DEVICE_TESTS = [
+    "tests/contract/test_weight.py",
+    "tests/device",
+    "tests/engines",
+    "tests/runtime",
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob("test_*.py"))),
+]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An interpreter, the extras to install on it, and the tests to run there."""
+
+    name: str
+    python: str
+    extras: str
+    tests: tuple[str, ...]
+    constrained: bool = True
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of that version that starts: on the path, or among pyenv's."""
+    pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}*/bin/python{version}"))
+    for candidate in [shutil.which(f"python{version}"), *map(str, pyenv)]:
+        if candidate and subprocess.run([candidate, "--version"], capture_output=True, check=False).returncode == 0:
+            return candidate
+    return None
+
+
+def run(environment: Environment) -> int:
+    """Set the environment up if its requirements changed, run its tests, and give pytest's exit code."""
+    folder = ROOT / f".venv-device-{environment.name}"
+    stamp, wanted = folder / ".ready", (ROOT / "pyproject.toml").read_text() + (ROOT / "constraints.txt").read_text()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        subprocess.run([environment.python, "-m", "venv", "--clear", folder], check=True)
+        pins = ["-c", "constraints.txt"] if environment.constrained else []
+        install = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *pins]
+        subprocess.run([*install, "-e", f".[{environment.extras}]", *TESTING], cwd=ROOT, check=True)
+        stamp.write_text(wanted)
+    # -rN: a skip for want of torch is this environment's point, not news
+    return subprocess.run(
+        [folder / "bin" / "pytest", "-q", "-rN", *environment.tests], cwd=ROOT, check=False
+    ).returncode
+
+
+def environments() -> list[Environment]:
+    """Those that this host can offer, the missing ones named on stderr."""
+    wanted = [Environment(version, version, ENGINES, tuple(DEVICE_TESTS)) for version in ("3.10", "3.12", "3.13")]
+    wanted.append(
+        Environment("tflite-legacy", "3.11", "tflite-legacy", ("tests/engines/test_lite.py",), constrained=False)
+    )
+    found = []
+    for each in wanted:
+        python = interpreter(each.python)
+        if python is None:
+            print(f"no Python {each.python} on this host: {each.name} was not tested", file=sys.stderr)
+        else:
+            found.append(Environment(each.name, python, each.extras, each.tests, each.constrained))
+    return found
+
+
+if __name__ == "__main__":
+    failed = [each.name for each in environments() if run(each) != 0]
+    if failed:
+        sys.exit(f"the device side fails on: {', '.join(failed)}")
