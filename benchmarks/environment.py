@@ -1,0 +1,65 @@
+"""The circumstances of a measurement: without them a figure is an anecdote."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edgekit.host import Host
+from edgekit.plan import EngineName
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The host while it was measured. What it does not tell is None: a container hides its sensors.
+
+    load: processes that wanted a core, the mean of the last minute before the measurement. versions: of everything
+    that had a part in it.
+    """
+
+    arch: str
+    cpu: str | None
+    cores: int | None
+    cores_allowed: int
+    isa: tuple[str, ...]
+    memory_mb: int | None
+    governor: str | None
+    mhz: tuple[float, ...]
+    temperatures_c: dict[str, float | None]
+    load: float
+    system: str
+    versions: dict[str, str]
+
+    def line(self) -> str:
+        """The few words that belong under every table."""
+        speed = ", ".join(self.isa) or "no INT8 dot product"
+        return f"{self.cpu or self.arch}, {self.cores_allowed} cores, {speed}, load {self.load:.1f} before"
+
+
+# what decides how fast INT8 runs; the hundred other flags do not
+_TELLING = ("asimddp", "asimdhp", "i8mm", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8")
+
+
+def look_around(engines: Mapping[EngineName, str | None]) -> Environment:
+    """This host, now. `engines`: versions by name, those that are not installed None."""
+    host = Host.probe()
+    found: dict[str, str] = {name: version for name, version in engines.items() if version is not None}
+    return Environment(
+        arch=host.arch,
+        cpu=host.model or host.cpu_model,
+        cores=host.cores,
+        cores_allowed=len(os.sched_getaffinity(0)),
+        isa=tuple(flag for flag in _TELLING if flag in host.isa),
+        memory_mb=host.memory_mb,
+        governor=host.governor,
+        mhz=host.mhz,
+        temperatures_c=dict(host.temperatures_c),
+        load=os.getloadavg()[0],
+        system=platform.platform(),
+        versions={"python": platform.python_version(), "numpy": np.__version__, "opencv": cv2.__version__, **found},
+    )

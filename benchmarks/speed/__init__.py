@@ -1,0 +1,1 @@
+"""How fast edgekit itself is, against the plain way of doing the same: `make bench`."""

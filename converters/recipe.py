@@ -1,0 +1,91 @@
+"""What to build, as data: the trained model, its contract, the pictures, the steps, the targets and the gate.
+
+A recipe is a TOML file; paths in it are relative to its folder. It can be printed, compared and replayed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from edgekit import schema
+from edgekit.contract import Format, HeadSpec, InputSpec
+from edgekit.converters.data import DataSpec
+from edgekit.converters.gate import Gate
+from edgekit.converters.load import ModelSpec
+from edgekit.converters.quantize import Int8Settings
+from edgekit.errors import SettingsError
+from edgekit.schema import STRICT
+
+
+@dataclass(frozen=True)
+class Quantize(Int8Settings):
+    """Static INT8 of every target, calibrated on the recipe's calibration pictures."""
+
+    kind: Literal["quantize"] = "quantize"
+
+
+Step: TypeAlias = Quantize
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a bundle holds.
+
+    labels: the names of the classes, or a text file with one name a line.
+    steps: what is done to the model before it is sealed; without a Quantize step the bundle holds float variants only.
+    golden: how many evaluation pictures travel in the bundle for `edgekit verify`.
+    """
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    model: ModelSpec
+    input: InputSpec
+    head: HeadSpec
+    labels: tuple[str, ...] | str
+    evaluation: DataSpec
+    calibration: DataSpec | None = None
+    steps: tuple[Step, ...] = (Quantize(),)
+    targets: tuple[Format, ...] = ("onnx", "openvino", "tflite")
+    gate: Gate = field(default_factory=Gate)
+    release: int = 1
+    seed: int = 0
+    golden: int = 2
+    folder: str = "."
+
+    def __post_init__(self) -> None:
+        if not self.targets or len(set(self.targets)) != len(self.targets):
+            raise ValueError(f"targets must name at least one format, none of them twice; got {self.targets}")
+        if self.quantize is not None and self.calibration is None:
+            raise ValueError("a quantize step needs [calibration]: pictures like those that the camera will see")
+        if len(self.steps) > 1:
+            raise ValueError("one quantize step is all that a recipe can hold so far")
+
+    @property
+    def quantize(self) -> Quantize | None:
+        return next((step for step in self.steps if isinstance(step, Quantize)), None)
+
+    def read_labels(self) -> tuple[str, ...]:
+        """The class names; `SettingsError` where the file is missing, or a name is empty or stands twice."""
+        names = self.labels
+        if isinstance(names, str):
+            path = Path(self.folder, names)
+            try:
+                names = tuple(path.read_text(encoding="utf-8").splitlines())
+            except OSError as error:
+                raise SettingsError(f"labels: {path}: {error.strerror}") from error
+        if not names or not all(name.strip() for name in names) or len(set(names)) != len(names):
+            raise SettingsError(f"labels must be one or more names, none empty and none twice; got {_short(names)}")
+        return names
+
+
+def read_recipe(path: Path | str) -> Recipe:
+    """The recipe in a TOML file; `SettingsError` names every unknown key and wrong value in one line."""
+    tables = schema.read_toml(path)
+    return schema.parse(Recipe, {"folder": str(Path(path).resolve().parent), **tables}, str(path))
+
+
+def _short(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

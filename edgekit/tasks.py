@@ -1,0 +1,169 @@
+"""A model that is ready to be called on a picture: contract, session and decoder in one.
+
+    with open_task("cart.ekb", profile="raspberry-pi-5") as detect:
+        detections = detect(image)
+
+Which variant runs, on which engine and with how many threads, is the device profile's choice unless it is named.
+What was chosen can be read from `variant` and `session`; what is asked for by name is never replaced by something else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.bundle import Bundle, Variant
+from edgekit.contract import DetectionHead, Embedding, InputSpec, Softmax
+from edgekit.decode import decode_classification, decode_detections, decode_embedding
+from edgekit.engines import Session, installed, open_session
+from edgekit.frames import Classification, Detections, FloatArray, Image
+from edgekit.preprocess import Placement, preprocess
+from edgekit.profile import DeviceProfile, EnginePlan
+
+Self = TypeVar("Self", bound="_Task")
+
+
+class _Task:
+    """What every task shares: the way from a picture to raw outputs, and how long its stages took.
+
+    `stages_ms` holds the times of the last call. The input tensor is kept and written anew at each call, so one task
+    belongs to one thread.
+    """
+
+    def __init__(self, session: Session, spec: InputSpec, labels: Sequence[str]) -> None:
+        self.session = session
+        self.spec = spec
+        self.labels = tuple(labels)
+        self.variant: Variant | None = None
+        self.stages_ms: dict[str, float] = {}
+        self._tensor: npt.NDArray[Any] = np.empty(spec.shape, spec.dtype)
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the engine's memory and threads back."""
+        self.session.close()
+
+    def _run(self, image: Image, stage: str) -> tuple[tuple[npt.NDArray[Any], ...], Placement, float]:
+        """Raw outputs, where the picture lies in the input, and when they were there (performance counter, seconds)."""
+        started = time.perf_counter()
+        tensor, placement = preprocess(image, self.spec, out=self._tensor)
+        prepared = time.perf_counter()
+        outputs = self.session.run(tensor)
+        answered = time.perf_counter()
+        self.stages_ms = {"preprocess": (prepared - started) * 1e3, stage: (answered - prepared) * 1e3}
+        return outputs, placement, answered
+
+
+class Detector(_Task):
+    """Finds things: `detector(image)` gives Detections in pixels of that image, best first.
+
+    `head` may be replaced while it runs: `detector.head = dataclasses.replace(detector.head, score=0.5)`.
+    """
+
+    def __init__(self, session: Session, spec: InputSpec, head: DetectionHead, labels: Sequence[str]) -> None:
+        super().__init__(session, spec, labels)
+        self.head = head
+
+    def __call__(self, image: Image) -> Detections:
+        outputs, placement, answered = self._run(image, "detect")
+        found = decode_detections(outputs, self.head, self.spec, len(self.labels))
+        found = replace(found, boxes=placement.to_frame(found.boxes))
+        self.stages_ms["decode"] = (time.perf_counter() - answered) * 1e3
+        return found
+
+
+class Classifier(_Task):
+    """Names what a picture shows: `classifier(image)` gives a probability for each label."""
+
+    def __init__(self, session: Session, spec: InputSpec, head: Softmax, labels: Sequence[str]) -> None:
+        super().__init__(session, spec, labels)
+        self.head = head
+
+    def __call__(self, image: Image) -> Classification:
+        outputs, _, answered = self._run(image, "classify")
+        found = decode_classification(outputs, self.head, len(self.labels))
+        self.stages_ms["decode"] = (time.perf_counter() - answered) * 1e3
+        return found
+
+
+class Embedder(_Task):
+    """Describes a picture by a vector, (size,) float32, such that pictures of one product lie close together."""
+
+    def __init__(self, session: Session, spec: InputSpec, head: Embedding, labels: Sequence[str] = ()) -> None:
+        super().__init__(session, spec, labels)
+        self.head = head
+
+    def __call__(self, image: Image) -> FloatArray:
+        outputs, _, _ = self._run(image, "embed")
+        return decode_embedding(outputs, self.head)
+
+
+AnyTask: TypeAlias = Detector | Classifier | Embedder
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What will run: a variant of a bundle, and how."""
+
+    variant: Variant
+    plan: EnginePlan
+
+
+def choose(bundle: Bundle, profile: DeviceProfile, variant: str | None = None, engine: str | None = None) -> Choice:
+    """The profile's first choice among the bundle's variants, or the variant and the engine that are named.
+
+    Raises EngineMissing with what to install where the choice cannot run, and BundleError where there is no such variant.
+    """
+    there = installed()
+    if variant is not None:
+        named = bundle.variant(variant)
+        return Choice(named, profile.plan_for(named.format, there, engine))
+    names = [each.name for each in bundle.manifest.variants]
+    chosen = bundle.variant(profile.prefer(names, there, engine))
+    return Choice(chosen, profile.plan_for(chosen.format, there, engine))
+
+
+def make_task(session: Session, bundle: Bundle, variant: Variant) -> AnyTask:
+    """The task that a bundle's contract describes, over a session that is open on one of its variants."""
+    head, labels = bundle.manifest.head, bundle.manifest.labels
+    task: AnyTask
+    if isinstance(head, Softmax):
+        task = Classifier(session, variant.input, head, labels)
+    elif isinstance(head, Embedding):
+        task = Embedder(session, variant.input, head, labels)
+    else:
+        task = Detector(session, variant.input, head, labels)
+    task.variant = variant
+    return task
+
+
+def open_task(
+    bundle: Bundle | Path | str,
+    profile: DeviceProfile | str | None = None,
+    variant: str | None = None,
+    engine: str | None = None,
+) -> AnyTask:
+    """A bundle's model, ready to be called; close it, or use it in a `with` block.
+
+    profile: a device profile or its name; 'generic' where none is given. variant, engine: what must run, by name.
+    """
+    if not isinstance(bundle, Bundle):
+        with Bundle.open(bundle) as opened:
+            return open_task(opened, profile, variant, engine)
+    board = profile if isinstance(profile, DeviceProfile) else DeviceProfile.load(profile or "generic")
+    choice = choose(bundle, board, variant, engine)
+    return make_task(open_session(bundle.artifact(choice.variant), choice.plan), bundle, choice.variant)

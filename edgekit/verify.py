@@ -1,0 +1,91 @@
+"""Whether a bundle is whole, and whether this host computes what the framework computed: digests and golden vectors.
+
+No torch is needed: the framework's raw outputs for a few frames travel in the bundle. A host with other kernels
+rounds otherwise, so a variant may be half as far again from them as it was where it was built, and a little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.bundle import Bundle, Variant
+from edgekit.engines import check_loads, installed, open_session
+from edgekit.errors import AcceleratorMissing, EngineError, EngineMissing
+from edgekit.preprocess import preprocess
+from edgekit.profile import DeviceProfile, EnginePlan
+
+Outputs: TypeAlias = Sequence[npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One variant on this host: `error` and what it may be, or why it was not run."""
+
+    variant: str
+    result: Literal["ok", "differs", "failed", "not run"]
+    engine: str = ""
+    error: float | None = None
+    limit: float | None = None
+    reason: str = ""
+
+
+def relative_error(reference: Outputs, outputs: Outputs) -> float:
+    """The largest over the outputs of RMS(output - reference) / RMS(reference); infinite where shapes or NaN say so."""
+    if [each.shape for each in reference] != [each.shape for each in outputs]:
+        return float("inf")
+    errors = [_rms(got.astype(np.float64) - want) / max(_rms(want), 1e-12) for want, got in zip(reference, outputs, strict=True)]
+    worst = max(errors, default=0.0)
+    return worst if np.isfinite(worst) else float("inf")
+
+
+def allowed_error(variant: Variant, golden_error: float) -> float:
+    """How far a host may be from the framework where the building host was `golden_error` away."""
+    return 1.5 * golden_error + (0.002 if variant.precision == "float" else 0.02)
+
+
+def verify_bundle(bundle: Bundle, profile: DeviceProfile, engine: str | None = None) -> list[Check]:
+    """Check every digest (BundleError at the first bad one), then run every variant on the golden frames.
+
+    A variant whose engine is not installed here is 'not run', with the reason; it is never counted as good. Every
+    model is loaded in a child process first, so one that kills its engine is reported, not suffered.
+    """
+    bundle.verify()
+    there = installed()
+    return [_check(bundle, variant, profile, there, engine) for variant in bundle.manifest.variants]
+
+
+def golden_error(bundle: Bundle, variant: Variant, plan: EnginePlan) -> float:
+    """The largest relative error of a variant over the bundle's golden frames."""
+    with open_session(bundle.artifact(variant), plan) as session:
+        errors = [
+            relative_error(golden.outputs, session.run(preprocess(golden.image, variant.input)[0]))
+            for golden in bundle.golden()
+        ]
+    return max(errors, default=0.0)
+
+
+def _check(
+    bundle: Bundle, variant: Variant, profile: DeviceProfile, there: dict[Any, str | None], engine: str | None
+) -> Check:
+    try:
+        plan = profile.plan_for(variant.format, there, engine)
+    except (EngineMissing, AcceleratorMissing) as missing:
+        return Check(variant.name, "not run", reason=str(missing))
+    try:
+        check_loads(bundle.artifact(variant), plan)
+        error = golden_error(bundle, variant, plan)
+    except AcceleratorMissing as missing:
+        return Check(variant.name, "not run", plan.engine, reason=str(missing))
+    except EngineError as failure:
+        return Check(variant.name, "failed", plan.engine, reason=str(failure))
+    limit = allowed_error(variant, bundle.manifest.evidence.variants[variant.name].golden_error)
+    return Check(variant.name, "ok" if error <= limit else "differs", plan.engine, error, limit)
+
+
+def _rms(values: npt.NDArray[Any]) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
