@@ -1,31 +1,285 @@
-"""What a board is, what it can do, and how models should run on it."""
+"""What a board is, what it can do, and how models should run on it.
+
+    profile = DeviceProfile.load("raspberry-pi-5")
+    plan = profile.plan_for("tflite", installed())
+
+A profile is a TOML file in device_profiles/. Each figure in it carries where it comes from; none of them was measured
+by edgekit on the board itself while `run_on_hardware` is false.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Generic, Literal, TypeAlias, TypeVar
 
-from edgekit.schema import STRICT
+from edgekit.contract import Format
+from edgekit.errors import EngineMissing, ProfileError
+from edgekit.host import Host
+from edgekit.plan import ABILITIES, ENGINES, Device, EngineName, EnginePlan
+from edgekit.schema import STRICT, parse, read_toml
 
-EngineName: TypeAlias = Literal["onnxruntime", "openvino", "litert", "tflite-runtime", "null"]
+__all__ = [
+    "ENGINES",
+    "Accelerator",
+    "DeviceProfile",
+    "Difference",
+    "EngineName",
+    "EnginePlan",
+    "Figure",
+    "Host",
+    "Match",
+    "Published",
+    "Thermal",
+    "compare",
+    "detect_profile",
+    "profile_names",
+]
+
+T = TypeVar("T")
+
+Provenance: TypeAlias = Literal["datasheet", "measured", "published", "inferred"]
 
 
 @dataclass(frozen=True)
-class EnginePlan:
-    """How one model runs: which engine, on what, with how many threads.
+class Figure(Generic[T]):
+    """A value and where it comes from; `source` is a public page or file, or for 'inferred' the reasoning."""
 
-    spinning: whether idle threads of ONNX Runtime spin. Off unless asked for: beside a decoding thread a cascade on
-    two cores took 17-25 ms with it and 3.7-4.7 ms without.
-    precision: what an engine may compute float models in. OpenVINO would choose bfloat16 by itself where the CPU has
-    it. device: 'cpu', or 'cuda' and 'tensorrt' (ONNX Runtime), 'gpu' and 'npu' (OpenVINO). Never replaced by another
-    silently.
+    __pydantic_config__ = STRICT
+
+    value: T
+    provenance: Provenance
+    source: str
+
+
+@dataclass(frozen=True)
+class Match:
+    """How a board is recognised: any of these words in its device tree's `compatible` or in its CPU's name."""
+
+    __pydantic_config__ = STRICT
+
+    compatible: tuple[str, ...] = ()
+    cpu_model: tuple[str, ...] = ()
+
+    def recognises(self, host: Host) -> bool:
+        return any(word in host.compatible for word in self.compatible) or any(
+            word in (host.cpu_model or "") for word in self.cpu_model
+        )
+
+
+@dataclass(frozen=True)
+class Thermal:
+    """Where the board's temperature is read, and where it slows down (`soft_c`) and where it stops (`hard_c`)."""
+
+    __pydantic_config__ = STRICT
+
+    zone: str | None = None
+    soft_c: Figure[float] | None = None
+    hard_c: Figure[float] | None = None
+    throttled: str | None = None
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A chip beside the CPU, with its advertised speed. `device`: what a plan calls it; None where edgekit cannot use
+    it."""
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    advertised: str
+    source: str
+    device: Device | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """A latency that somebody else measured on this board: an anchor to hold one's own figures against."""
+
+    __pydantic_config__ = STRICT
+
+    model: str
+    input: str
+    engine: str
+    precision: str
+    ms: float
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """One board. A figure that nobody published is None, and means "unknown".
+
+    plans: how models run, the preferred engine first. variants: which of a bundle's artifacts to take, best first.
+    memory_mb: the sizes the board is sold with. memcpy_gb_s: one thread's.
     """
 
     __pydantic_config__ = STRICT
 
-    engine: EngineName
-    threads: int = 1
-    spinning: bool = False
-    precision: Literal["f32", "bf16", "f16"] = "f32"
-    device: str = "cpu"
-    cache_dir: str | None = None
+    name: str
+    title: str
+    run_on_hardware: bool
+    match: Match
+    plans: Figure[tuple[EnginePlan, ...]]
+    variants: Figure[tuple[str, ...]]
+    frame_budget_ms: Figure[float]
+    arch: Figure[str] | None = None
+    cores: Figure[int] | None = None
+    isa: Figure[tuple[str, ...]] | None = None
+    clock_mhz: Figure[int] | None = None
+    memory_mb: Figure[tuple[int, ...]] | None = None
+    memory_bandwidth_gb_s: Figure[float] | None = None
+    memcpy_gb_s: Figure[float] | None = None
+    power_w: Figure[tuple[float, ...]] | None = None
+    thermal: Thermal = Thermal()
+    accelerators: tuple[Accelerator, ...] = ()
+    published: tuple[Published, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, name: str) -> DeviceProfile:
+        """The profile of that name; `ProfileError` lists the names where there is none."""
+        if name not in profile_names():
+            raise ProfileError(f"no device profile named '{name}'; there are: {', '.join(profile_names())}")
+        return cls.read(_folder() / f"{name}.toml")
+
+    @classmethod
+    def read(cls, path: Path | str) -> DeviceProfile:
+        """A profile of one's own, from any TOML file."""
+        return parse(cls, read_toml(path), str(path), ProfileError)
+
+    def plan_for(
+        self,
+        format: Format,  # noqa: A002  named as in the contract
+        installed: Mapping[EngineName, str | None],
+        engine: EngineName | None = None,
+        device: Device | None = None,
+    ) -> EnginePlan:
+        """The first plan whose engine opens that format and is installed; `engine` and `device` narrow it down.
+
+        `EngineMissing` names the engines that would do. An accelerator that is absent shows when the session opens:
+        the plan still asks for it, and nothing falls back.
+        """
+        able = [
+            plan
+            for plan in self._plans(engine, device)
+            if plan.engine in ENGINES[format] and engine in (None, plan.engine) and device in (None, plan.device)
+        ]
+        if not able:
+            asked = " on ".join(filter(None, [engine, device])) or f"profile '{self.name}'"
+            raise EngineMissing(f"{asked} does not open {format} files; {' and '.join(ENGINES[format])} do")
+        for plan in able:
+            if installed.get(plan.engine) is not None:
+                return plan
+        wanted = " or ".join(dict.fromkeys(plan.engine for plan in able))
+        raise EngineMissing(f"{self.name} runs {format} files on {wanted}; not installed: try 'edgekit doctor'")
+
+    def _plans(self, engine: EngineName | None, device: Device | None) -> tuple[EnginePlan, ...]:
+        """The profile's own plans, and behind them a plain one for an engine that was asked for by name."""
+        if engine is None:
+            return self.plans.value
+        device = device or "cpu"
+        precision = ABILITIES[engine].get(device, ("f32",))[0]
+        threads = self.threads if device == "cpu" else 1
+        return (*self.plans.value, EnginePlan(engine, threads, precision=precision, device=device))
+
+    @property
+    def threads(self) -> int:
+        """The most threads that any of the plans gives a model."""
+        return max(plan.threads for plan in self.plans.value)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which a host is not what a profile expects; `found` is 'unknown' where the host does not say."""
+
+    what: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: expected {self.expected}, found {self.found}"
+
+
+@cache
+def profile_names() -> tuple[str, ...]:
+    """The profiles that edgekit brings."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.toml")))
+
+
+def detect_profile(host: Host) -> DeviceProfile:
+    """The profile whose board `host` is; 'generic' where none of them recognises it."""
+    profiles = (DeviceProfile.load(name) for name in profile_names())
+    return next((each for each in profiles if each.match.recognises(host)), DeviceProfile.load("generic"))
+
+
+def compare(profile: DeviceProfile, host: Host) -> tuple[Difference, ...]:
+    """Where `host` is not what `profile` says, unknowns included; empty where all that can be read agrees."""
+    return tuple(each for each in (rule(profile, host) for rule in _RULES) if each is not None)
+
+
+def _board(profile: DeviceProfile, host: Host) -> Difference | None:
+    words = (*profile.match.compatible, *profile.match.cpu_model)
+    if not words or profile.match.recognises(host):
+        return None
+    return Difference("board", " or ".join(words), host.model or host.cpu_model or "unknown")
+
+
+def _arch(profile: DeviceProfile, host: Host) -> Difference | None:
+    if profile.arch is None or profile.arch.value == host.arch:
+        return None
+    return Difference("architecture", profile.arch.value, host.arch)
+
+
+def _cores(profile: DeviceProfile, host: Host) -> Difference | None:
+    if profile.cores is None or profile.cores.value == host.cores:
+        return None
+    return Difference("cores", str(profile.cores.value), _told(host.cores))
+
+
+def _isa(profile: DeviceProfile, host: Host) -> Difference | None:
+    expected = () if profile.isa is None else profile.isa.value
+    absent = [name for name in expected if name not in host.isa]
+    return Difference("instructions", " ".join(expected), f"no {' '.join(absent)}") if absent else None
+
+
+def _clock(profile: DeviceProfile, host: Host) -> Difference | None:
+    if profile.clock_mhz is None:
+        return None
+    # Editions of one board differ: a Raspberry Pi 4 comes with 1.5, 1.8 and 1.25 GHz under one model name.
+    if host.max_mhz is not None and host.max_mhz >= 0.98 * profile.clock_mhz.value:
+        return None
+    return Difference("clock", f"{profile.clock_mhz.value} MHz", _told(host.max_mhz, " MHz"))
+
+
+def _memory(profile: DeviceProfile, host: Host) -> Difference | None:
+    if profile.memory_mb is None:
+        return None
+    sizes = profile.memory_mb.value
+    # The kernel and the GPU keep up to a quarter of a small board for themselves.
+    if host.memory_mb is not None and any(0.75 * size <= host.memory_mb <= size for size in sizes):
+        return None
+    return Difference("memory", " or ".join(str(size) for size in sizes) + " MB", _told(host.memory_mb, " MB"))
+
+
+def _thermal(profile: DeviceProfile, host: Host) -> Difference | None:
+    zone = profile.thermal.zone
+    if zone is None or host.temperatures_c.get(zone) is not None:
+        return None
+    there = ", ".join(host.temperatures_c) or "none"
+    return Difference("temperature", f"a sensor '{zone}'", f"unknown (zones: {there})")
+
+
+_RULES = (_board, _arch, _cores, _isa, _clock, _memory, _thermal)
+
+
+def _told(value: float | None, unit: str = "") -> str:
+    return "unknown" if value is None else f"{value:g}{unit}"
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("edgekit") / "device_profiles"))

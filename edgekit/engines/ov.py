@@ -1,0 +1,124 @@
+"""OpenVINO: its own IR (.xml with .bin) and .onnx files, on Intel's CPUs, GPUs and NPUs, and on Arm CPUs.
+
+The GPU and NPU paths were not run on hardware yet.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from edgekit.contract import Artifact
+from edgekit.engines.session import (
+    Outputs,
+    Session,
+    Tensor,
+    TensorInfo,
+    check_tensor,
+    closed,
+    import_engine,
+    only_input,
+    said,
+)
+from edgekit.errors import AcceleratorMissing, EngineError
+from edgekit.plan import EnginePlan
+
+_SHORT = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+
+_DRIVERS = {"GPU": "the OpenCL driver (apt install intel-opencl-icd)", "NPU": "the NPU driver (intel/linux-npu-driver)"}
+
+
+class OpenVinoSession(Session):
+    """One model compiled by OpenVINO for the shortest time per picture."""
+
+    def __init__(self, artifact: Artifact, plan: EnginePlan) -> None:
+        ov = import_openvino()
+        compiled = _compile(ov.Core(), artifact, plan)
+        self.engine = f"openvino {ov.get_version().partition('-')[0]}"
+        self.plan = plan
+        self.precision = _precision(compiled, plan)
+        self.threads = compiled.get_property("INFERENCE_NUM_THREADS") if plan.device == "cpu" else plan.threads
+        self.input = only_input([_info(each) for each in compiled.inputs])
+        self.outputs = tuple(_info(each) for each in compiled.outputs)
+        self._tensor = ov.Tensor
+        self._request: Any = compiled.create_infer_request()
+
+    def run(self, tensor: Tensor) -> Outputs:
+        if self._request is None:
+            raise closed()
+        tensor = check_tensor(tensor, self.input)
+        try:
+            self._request.set_input_tensor(self._tensor(tensor, shared_memory=True))
+            self._request.infer()
+        except RuntimeError as error:
+            raise EngineError(f"{self.engine} failed on a run: {said(error)}") from error
+        # The request writes every run into the same output buffers, so what leaves here is a copy.
+        return tuple(self._request.get_output_tensor(index).data.copy() for index in range(len(self.outputs)))
+
+    def close(self) -> None:
+        self._request = None
+
+
+def import_openvino() -> Any:
+    """The openvino package, without its telemetry.
+
+    `import openvino` by itself writes a client id under ~/intel and sends an event to Google Analytics from a thread of
+    its own (seen with strace, 2026.4.1). With openvino_telemetry not importable it takes its own stub instead; the
+    package is importable again afterwards. Where a program has imported openvino before, that was its decision.
+    """
+    return import_engine("openvino", "openvino", _import_without_telemetry)
+
+
+def _import_without_telemetry(module: str) -> ModuleType:
+    known = "openvino_telemetry" in sys.modules
+    if not known:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # the import system's word for "no"
+    try:
+        return importlib.import_module(module)
+    finally:
+        if not known:
+            del sys.modules["openvino_telemetry"]
+
+
+def _compile(core: Any, artifact: Artifact, plan: EnginePlan) -> Any:
+    device = plan.device.upper()
+    there = core.available_devices
+    if not any(name.partition(".")[0] == device for name in there):
+        needs = f": install {_DRIVERS[device]}" if device in _DRIVERS else ""
+        raise AcceleratorMissing(f"openvino finds no {device} here, only {', '.join(there)}{needs}")
+    try:
+        return core.compile_model(core.read_model(artifact.model, artifact.weights), device, _settings(plan))
+    except RuntimeError as error:
+        raise EngineError(f"openvino does not load this {artifact.format} model on {device}: {said(error)}") from error
+
+
+def _settings(plan: EnginePlan) -> dict[str, Any]:
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": plan.precision}
+    if plan.device == "cpu":
+        settings |= {"INFERENCE_NUM_THREADS": plan.threads, "NUM_STREAMS": "1"}
+    if plan.cache_dir is not None:
+        settings["CACHE_DIR"] = plan.cache_dir
+    return settings
+
+
+def _precision(compiled: Any, plan: EnginePlan) -> str:
+    """What the compiled model really computes in: on a CPU without f16, a wish for f16 silently becomes bf16."""
+    real = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    real = _SHORT.get(real, real)
+    if real != plan.precision:
+        raise EngineError(
+            f"the plan asks openvino for {plan.precision} and it would compute in {real} on this {plan.device}: "
+            f"set precision = '{real}' or 'f32'"
+        )
+    return str(real)
+
+
+def _info(port: Any) -> TensorInfo:
+    sides = port.get_partial_shape()
+    shape = tuple(side.get_length() if side.is_static else None for side in sides)
+    name = port.get_any_name() if port.get_names() else f"#{port.get_index()}"
+    return TensorInfo(name, np.dtype(port.get_element_type().to_dtype()).name, shape)
