@@ -1,0 +1,215 @@
+"""The trained model that a recipe names, as a torch module: one normalised picture in, raw outputs out."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgekit.contract import AnyHead, InputSpec, Ssd
+from edgekit.converters.export import example_of, outputs_of
+from edgekit.converters.torchvision_cpu import import_torchvision
+from edgekit.converters.torchvision_ssd import raw_ssd
+from edgekit.converters.weights import fit_weights, read_weights
+from edgekit.errors import ConversionError
+from edgekit.schema import STRICT
+
+_DOWNLOADING = ("weights", "weights_backbone", "pretrained", "pretrained_backbone")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Where a trained model comes from: one of three, paths relative to the recipe's folder.
+
+    torch: 'my_models:build', a module beside the recipe (or installed) and in it a function or a class that makes the
+    model. torchvision: one of its classifiers or detectors, 'mobilenet_v2'. onnx: a file, which holds its own weights.
+    weights: a .safetensors, .pt or .pth file of tensors by name. arguments: passed to what makes the model.
+    """
+
+    __pydantic_config__ = STRICT
+
+    torch: str | None = None
+    torchvision: str | None = None
+    onnx: str | None = None
+    weights: str | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("torch", "torchvision", "onnx") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a model is one of torch, torchvision and onnx; got {' and '.join(given) or 'none'}")
+        if self.torch is not None and not re.fullmatch(r"\w+(\.\w+)*:\w+", self.torch):
+            raise ValueError(f"torch is 'module:function', as in 'my_models:build'; got '{self.torch}'")
+        if self.torchvision is not None and self.weights is None:
+            raise ValueError(
+                'torchvision gives the architecture alone, edgekit downloads nothing; add weights = "file"'
+            )
+        if self.onnx is not None and (self.weights is not None or self.arguments):
+            raise ValueError("an onnx file holds its own weights and takes no arguments; leave both out")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """`module`: in eval mode, float32 (1, 3, h, w) normalised by the recipe's InputSpec in, a tuple of tensors out.
+    `head`: the recipe's, with what the model itself knows filled in.
+    """
+
+    module: nn.Module
+    head: AnyHead
+
+
+class RawOutputs(nn.Module):
+    """`model` with its tensor, or its list of tensors, as a tuple."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found = self.model(x)
+        return (found,) if isinstance(found, torch.Tensor) else tuple(found)
+
+
+def load_model(spec: ModelSpec, folder: Path | str, input: InputSpec, head: AnyHead) -> LoadedModel:  # noqa: A002
+    """The model of `spec`, tried once on a picture by `input`; `ConversionError` says what is wrong with it.
+
+    An SSD of torchvision is taken out of its transform and postprocessing, and its anchors go into the head. Its other
+    detectors serve as teachers (`build_module`) and are refused here.
+    """
+    module = build_module(spec, Path(folder), input)
+    detector = _torchvision_detector(module)
+    if detector == "SSD":
+        if not isinstance(head, Ssd):
+            raise ConversionError(f"a torchvision SSD needs [head] kind = \"ssd\"; got '{head.kind}'")
+        module, head = raw_ssd(module, input, head)
+    elif detector:
+        raise ConversionError(
+            f"torchvision's {detector} can be trained and can teach, but is not exported; of torchvision's detectors "
+            "the SSD family is: ssdlite320_mobilenet_v3_large, ssd300_vgg16"
+        )
+    _try(module.eval(), input)
+    return LoadedModel(module if detector == "SSD" else RawOutputs(module).eval(), head)
+
+
+def build_module(spec: ModelSpec, folder: Path, input: InputSpec) -> nn.Module:  # noqa: A002
+    """The model as its maker made it, with its weights, in eval mode and float32; also what a teacher is loaded by."""
+    if spec.onnx is not None:
+        return _from_onnx(folder / spec.onnx, input)
+    if spec.torchvision is not None:
+        module = _from_torchvision(spec.torchvision, spec.arguments)
+    else:
+        module = _from_torch(str(spec.torch), spec.arguments, folder)
+    if spec.weights is not None:
+        path = folder / spec.weights
+        fit_weights(module, read_weights(path), str(path))
+    return module.float().eval()
+
+
+def _from_onnx(path: Path, spec: InputSpec) -> nn.Module:
+    from edgekit.converters.onnx_to_torch import import_onnx
+
+    if not path.is_file():
+        raise ConversionError(f"{path}: no such onnx file")
+    return import_onnx(path, spec.shape)
+
+
+def _from_torchvision(name: str, arguments: dict[str, Any]) -> nn.Module:
+    models = import_torchvision().models
+    detectors = models.list_models(module=models.detection)
+    known = models.list_models(module=models) + detectors
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3) or ["mobilenet_v2", "ssdlite320_mobilenet_v3_large"]
+        raise ConversionError(
+            f"no torchvision classifier or detector named '{name}'; there are: {', '.join(near)}, ..."
+        )
+    asked = [each for each in _DOWNLOADING if each in arguments]
+    if asked:
+        raise ConversionError(f"edgekit downloads nothing: take {' and '.join(asked)} out of arguments, give a file")
+    bare = {"weights": None, "weights_backbone": None} if name in detectors else {"weights": None}
+    try:
+        module: nn.Module = models.get_model(name, **bare, **arguments)
+    except (TypeError, ValueError) as error:
+        raise ConversionError(f"torchvision's {name} cannot be made with {arguments}: {error}") from error
+    return module
+
+
+def _from_torch(path: str, arguments: dict[str, Any], folder: Path) -> nn.Module:
+    """What the builder raises goes through as it is: the fault is in the caller's code, the traceback leads there."""
+    import_torchvision()  # so that the builder's own `import torchvision` works too
+    with _first_on_path(folder):
+        build = _builder(path, folder)
+        try:
+            inspect.signature(build).bind(**arguments)
+        except TypeError as error:
+            raise ConversionError(f"{path}{inspect.signature(build)} does not take {arguments}: {error}") from error
+        module = build(**arguments)
+    if not isinstance(module, nn.Module):
+        raise ConversionError(f"{path} must return a torch.nn.Module; it returned a {type(module).__name__}")
+    return module
+
+
+def _builder(path: str, folder: Path) -> Callable[..., object]:
+    name, _, attribute = path.partition(":")
+    top = name.partition(".")[0]
+    if (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file():
+        # A recipe built earlier in this process may have brought a module of the same name from its own folder.
+        for stale in [each for each in sys.modules if each.partition(".")[0] == top]:
+            del sys.modules[stale]
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise ConversionError(f"no module '{error.name}' in {folder} or installed, as torch = '{path}' asks") from error
+    found: Callable[..., object] | None = getattr(module, attribute, None)
+    if found is None or not callable(found):
+        near = difflib.get_close_matches(attribute, [each for each in dir(module) if each[0] != "_"], n=3)
+        raise ConversionError(
+            f"module '{name}' has no function '{attribute}'" + (f"; there is {', '.join(near)}" * bool(near))
+        )
+    return found
+
+
+@contextmanager
+def _first_on_path(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder.resolve()))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder.resolve()))
+
+
+def _torchvision_detector(module: nn.Module) -> str | None:
+    """'SSD' for its family, the class's name for torchvision's other detectors, None for any other module."""
+    if "torchvision" not in sys.modules:
+        return None
+    import_torchvision()
+    from torchvision.models.detection.fcos import FCOS
+    from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+    from torchvision.models.detection.retinanet import RetinaNet
+    from torchvision.models.detection.ssd import SSD
+
+    if isinstance(module, SSD):
+        return "SSD"
+    others = (RetinaNet, FCOS, GeneralizedRCNN)
+    return type(module).__name__ if isinstance(module, others) else None
+
+
+def _try(module: nn.Module, spec: InputSpec) -> None:
+    """One forward pass, so that a model that does not fit its contract is refused before anything is exported."""
+    try:
+        outputs_of(module, example_of(spec))
+    except (RuntimeError, TypeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ConversionError(f"the model does not take a {spec.shape} float32 picture: {first}") from error
