@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)  ## the whole of edgekit on a rendered shop: build, run, bench, one page to look at
-	$(BIN)/edgekit demo --out out/demo
+	$(BIN)/python examples/demo/run.py --out out/demo
 
 test: $(READY)  ## every test, on the main interpreter
 	$(BIN)/pytest

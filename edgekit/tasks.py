@@ -9,6 +9,7 @@ What was chosen can be read from `variant` and `session`; what is asked for by n
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,14 +21,18 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.bundle import Bundle, Variant
-from edgekit.contract import DetectionHead, Embedding, InputSpec, Softmax
+from edgekit.contract import AnyHead, DetectionHead, Embedding, InputSpec, Softmax
 from edgekit.decode import decode_classification, decode_detections, decode_embedding
 from edgekit.engines import Session, installed, open_session
+from edgekit.errors import EngineMissing
 from edgekit.frames import Classification, Detections, FloatArray, Image
+from edgekit.plan import EngineName, EnginePlan
 from edgekit.preprocess import Placement, preprocess
-from edgekit.profile import DeviceProfile, EnginePlan
+from edgekit.profile import DeviceProfile
 
-Self = TypeVar("Self", bound="_Task")
+_log = logging.getLogger(__name__)
+
+Opened = TypeVar("Opened", bound="_Task")
 
 
 class _Task:
@@ -45,7 +50,7 @@ class _Task:
         self.stages_ms: dict[str, float] = {}
         self._tensor: npt.NDArray[Any] = np.empty(spec.shape, spec.dtype)
 
-    def __enter__(self: Self) -> Self:
+    def __enter__(self: Opened) -> Opened:
         return self
 
     def __exit__(
@@ -123,39 +128,49 @@ class Choice:
     plan: EnginePlan
 
 
-def choose(bundle: Bundle, profile: DeviceProfile, variant: str | None = None, engine: str | None = None) -> Choice:
-    """The profile's first choice among the bundle's variants, or the variant and the engine that are named.
+def choose(
+    bundle: Bundle, profile: DeviceProfile, variant: str | None = None, engine: EngineName | None = None
+) -> Choice:
+    """The variant and the engine that are named, or the first of the profile's list that can run here.
 
-    Raises EngineMissing with what to install where the choice cannot run, and BundleError where there is no such variant.
+    `EngineMissing` says what to install where nothing can; `BundleError` where the bundle has no such variant. Where a
+    variant that stands higher in the profile's list had to be passed over, a warning says which and why.
     """
     there = installed()
     if variant is not None:
         named = bundle.variant(variant)
         return Choice(named, profile.plan_for(named.format, there, engine))
-    names = [each.name for each in bundle.manifest.variants]
-    chosen = bundle.variant(profile.prefer(names, there, engine))
-    return Choice(chosen, profile.plan_for(chosen.format, there, engine))
+    held = {each.name: each for each in bundle.manifest.variants}
+    passed_over: list[str] = []
+    for name in (name for name in profile.variants.value if name in held):
+        try:
+            plan = profile.plan_for(held[name].format, there, engine)
+        except EngineMissing as missing:
+            passed_over.append(f"{name} ({missing})")
+            continue
+        if passed_over and engine is None:
+            _log.warning("%s prefers %s; %s runs instead", profile.name, "; ".join(passed_over), name)
+        return Choice(held[name], plan)
+    raise EngineMissing(
+        f"{bundle.path} holds {', '.join(held)}; {profile.name} can run none of them here: "
+        + ("; ".join(passed_over) or f"it lists {', '.join(profile.variants.value)}")
+    )
 
 
-def make_task(session: Session, bundle: Bundle, variant: Variant) -> AnyTask:
-    """The task that a bundle's contract describes, over a session that is open on one of its variants."""
-    head, labels = bundle.manifest.head, bundle.manifest.labels
-    task: AnyTask
+def make_task(session: Session, spec: InputSpec, head: AnyHead, labels: Sequence[str]) -> AnyTask:
+    """The task that a contract describes, over a session that is open on a model of it."""
     if isinstance(head, Softmax):
-        task = Classifier(session, variant.input, head, labels)
-    elif isinstance(head, Embedding):
-        task = Embedder(session, variant.input, head, labels)
-    else:
-        task = Detector(session, variant.input, head, labels)
-    task.variant = variant
-    return task
+        return Classifier(session, spec, head, labels)
+    if isinstance(head, Embedding):
+        return Embedder(session, spec, head, labels)
+    return Detector(session, spec, head, labels)
 
 
 def open_task(
     bundle: Bundle | Path | str,
     profile: DeviceProfile | str | None = None,
     variant: str | None = None,
-    engine: str | None = None,
+    engine: EngineName | None = None,
 ) -> AnyTask:
     """A bundle's model, ready to be called; close it, or use it in a `with` block.
 
@@ -166,4 +181,7 @@ def open_task(
             return open_task(opened, profile, variant, engine)
     board = profile if isinstance(profile, DeviceProfile) else DeviceProfile.load(profile or "generic")
     choice = choose(bundle, board, variant, engine)
-    return make_task(open_session(bundle.artifact(choice.variant), choice.plan), bundle, choice.variant)
+    session = open_session(bundle.artifact(choice.variant), choice.plan)
+    task = make_task(session, choice.variant.input, bundle.manifest.head, bundle.manifest.labels)
+    task.variant = choice.variant
+    return task

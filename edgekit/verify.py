@@ -16,8 +16,9 @@ import numpy.typing as npt
 from edgekit.bundle import Bundle, Variant
 from edgekit.engines import check_loads, installed, open_session
 from edgekit.errors import AcceleratorMissing, EngineError, EngineMissing
+from edgekit.plan import EngineName, EnginePlan
 from edgekit.preprocess import preprocess
-from edgekit.profile import DeviceProfile, EnginePlan
+from edgekit.profile import DeviceProfile
 
 Outputs: TypeAlias = Sequence[npt.NDArray[Any]]
 
@@ -38,7 +39,10 @@ def relative_error(reference: Outputs, outputs: Outputs) -> float:
     """The largest over the outputs of RMS(output - reference) / RMS(reference); infinite where shapes or NaN say so."""
     if [each.shape for each in reference] != [each.shape for each in outputs]:
         return float("inf")
-    errors = [_rms(got.astype(np.float64) - want) / max(_rms(want), 1e-12) for want, got in zip(reference, outputs, strict=True)]
+    errors = [
+        _rms(got.astype(np.float64) - want) / max(_rms(want), 1e-12)
+        for want, got in zip(reference, outputs, strict=True)
+    ]
     worst = max(errors, default=0.0)
     return worst if np.isfinite(worst) else float("inf")
 
@@ -48,7 +52,7 @@ def allowed_error(variant: Variant, golden_error: float) -> float:
     return 1.5 * golden_error + (0.002 if variant.precision == "float" else 0.02)
 
 
-def verify_bundle(bundle: Bundle, profile: DeviceProfile, engine: str | None = None) -> list[Check]:
+def verify_bundle(bundle: Bundle, profile: DeviceProfile, engine: EngineName | None = None) -> list[Check]:
     """Check every digest (BundleError at the first bad one), then run every variant on the golden frames.
 
     A variant whose engine is not installed here is 'not run', with the reason; it is never counted as good. Every
@@ -70,7 +74,11 @@ def golden_error(bundle: Bundle, variant: Variant, plan: EnginePlan) -> float:
 
 
 def _check(
-    bundle: Bundle, variant: Variant, profile: DeviceProfile, there: dict[Any, str | None], engine: str | None
+    bundle: Bundle,
+    variant: Variant,
+    profile: DeviceProfile,
+    there: dict[EngineName, str | None],
+    engine: EngineName | None,
 ) -> Check:
     try:
         plan = profile.plan_for(variant.format, there, engine)

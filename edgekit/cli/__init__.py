@@ -20,8 +20,8 @@ from edgekit.errors import EdgekitError
 USAGE = 64  # EX_USAGE of sysexits.h; click's own 2 is INCONCLUSIVE here
 
 # typer has brought its own copy of click along since 0.25: the classes are reached through the one that it exports
-_UsageError = typer.BadParameter.__mro__[1]
-_ClickException = typer.BadParameter.__mro__[2]
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+_ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="edgekit",
@@ -32,7 +32,7 @@ app = typer.Typer(
     help="Ship a product-recognition model to an in-store camera, with the proof that its accuracy held.",
 )
 
-for _room in ("build", "inspect", "run", "bench", "board", "demo"):
+for _room in ("build", "inspect", "run", "bench", "board"):
     import_module(f"edgekit.cli.{_room}").register(app)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgekit.bundle import Bundle, Manifest
+from edgekit.plan import EngineName
 
 
 def inspect(
@@ -36,7 +37,7 @@ def inspect(
 def verify(
     bundle: Annotated[Path, typer.Argument(help="A bundle (.ekb).")],
     profile: Annotated[str, typer.Option(help="The device profile whose engines and threads are used.")] = "generic",
-    engine: Annotated[str | None, typer.Option(help="Use this engine only.")] = None,
+    engine: Annotated[EngineName | None, typer.Option(help="Use this engine only.")] = None,
 ) -> None:
     """Check every digest, then run every variant on this host against the framework's own outputs.
 
@@ -51,8 +52,7 @@ def verify(
         files = len(opened.manifest.files)
     show.out.print(f"{bundle}: {files} files, every digest as it should be", soft_wrap=True)
     rows = [
-        (c.variant, c.engine or "-", c.result, "-" if c.error is None else f"{c.error:.4f}", _limit(c.limit), c.reason)
-        for c in checks
+        (c.variant, c.engine or "-", c.result, show.figure(c.error), show.figure(c.limit), c.reason) for c in checks
     ]
     show.table("golden vectors", ("variant", "engine", "result", "error", "limit", "reason"), rows, left=3)
     if any(c.result in ("differs", "failed") for c in checks):
@@ -96,7 +96,7 @@ def _accuracy(bundle: Bundle) -> tuple[list[str], list[list[str]]]:
             [
                 variant.name,
                 found.engine,
-                *(f"{found.figures[name]:.4f}" for name in figures),
+                *(show.figure(found.figures.get(name)) for name in figures),
                 show.size(_size(bundle.manifest, variant.name)),
                 f"{done[0]}/{done[1]}" if done else "",
                 f"{latency[variant.name]['p50_ms']:.2f} ms" if variant.name in latency else "not measured",
@@ -109,7 +109,3 @@ def _accuracy(bundle: Bundle) -> tuple[list[str], list[list[str]]]:
 def _size(manifest: Manifest, name: str) -> int:
     variant = next(each for each in manifest.variants if each.name == name)
     return sum(manifest.files[file].size for file in (variant.model, variant.weights) if file)
-
-
-def _limit(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

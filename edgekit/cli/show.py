@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
@@ -12,8 +13,10 @@ from rich.table import Table
 
 Tell: TypeAlias = Callable[[str, int, int], None]
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+_WIDE = 400  # a table in a file or a pipe is as wide as its cells
+
+out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDE)
+err = Console(stderr=True, highlight=False, markup=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
@@ -23,12 +26,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], lef
         grid.add_column(column, justify="left" if i < left else "right", overflow="fold")
     for row in rows:
         grid.add_row(*row)
-    out.print(grid, soft_wrap=not out.is_terminal)
+    out.print(grid)
 
 
 @contextmanager
 def progress() -> Iterator[Tell]:
-    """A function (stage, done, total) that draws one bar a stage on stderr; one line a stage where it is no terminal."""
+    """A function (stage, done, total) that draws a bar a stage on stderr; a line a stage where it is no terminal."""
     if not err.is_terminal:
         yield _lines()
         return
@@ -50,6 +53,17 @@ def progress() -> Iterator[Tell]:
         yield tell
 
 
+@contextmanager
+def counter(what: str) -> Iterator[Callable[[], None]]:
+    """A function that counts one more on stderr, for work of unknown length; silent where stderr is no terminal."""
+    if not err.is_terminal:
+        yield lambda: None
+        return
+    with Progress(TextColumn("{task.completed} {task.description}"), TimeElapsedColumn(), console=err) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda: bars.advance(task)
+
+
 def _lines() -> Tell:
     seen: set[str] = set()
 
@@ -61,9 +75,9 @@ def _lines() -> Tell:
     return tell
 
 
-def share(value: float | None) -> str:
-    """0.7312 as '73.12 %'."""
-    return "not measured" if value is None else f"{value * 100:.2f} %"
+def figure(value: float | None) -> str:
+    """Four places, which is what a hundred to ten thousand pictures can tell; '-' for what was not measured."""
+    return "-" if value is None else f"{value:.4f}"
 
 
 def size(bytes_: int) -> str:
