@@ -1,0 +1,2 @@
+"""The camera loop: sources of frames, the newest one of them, detector, tracker, classifier, and where observations
+go."""

@@ -1,0 +1,216 @@
+"""The same thing in the next frame gets the same number: ByteTrack in numpy, for whole frames at once.
+
+Zhang et al., ByteTrack: Multi-Object Tracking by Associating Every Detection Box, ECCV 2022. Sure detections are
+matched with all tracks first; weak ones, which others throw away, then keep alive the tracks that are left over, such
+as a bottle half hidden by a hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.boxes import iou
+from edgekit.frames import Detections, IntArray
+from edgekit.runtime.assign import assign_below
+from edgekit.runtime.motion import Motion
+from edgekit.schema import STRICT
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TrackSettings:
+    """When two boxes are the same thing. Scores and overlaps are 0 to 1; the defaults are the paper's.
+
+    high: detections from here on are sure. low: below it they are ignored, as are those below the detector's own
+    threshold, which should lie well under `high`. start: the score that begins a track.
+    max_cost: of a sure detection with a track, cost = 1 - overlap * score. weak_overlap: least overlap of a weak one.
+    confirm: sightings in a row before a track is reported; in a source's first frame one is enough.
+    keep: frames for which a lost track is remembered. class_aware: a track keeps its label.
+    """
+
+    __pydantic_config__ = STRICT
+
+    high: float = 0.5
+    low: float = 0.1
+    start: float = 0.6
+    max_cost: float = 0.8
+    weak_overlap: float = 0.5
+    confirm: int = 2
+    keep: int = 30
+    class_aware: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high <= self.start <= 1:
+            raise ValueError(
+                f"scores must be 0 <= low <= high <= start <= 1; got {self.low}, {self.high}, {self.start}"
+            )
+        if not (0 < self.max_cost <= 1 and 0 <= self.weak_overlap < 1):
+            raise ValueError(
+                "max_cost must be above 0 and at most 1, weak_overlap at least 0 and below 1; "
+                f"got {self.max_cost} and {self.weak_overlap}"
+            )
+        if self.confirm < 1 or self.keep < 0:
+            raise ValueError(f"confirm must be at least 1 and keep at least 0; got {self.confirm} and {self.keep}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Tracks:
+    """n tracks: how they move, and (5, n) facts: label, id (0 until confirmed), sightings, frames since the last one,
+    and whether the update before missed it. One array of facts, so that picking tracks is one step."""
+
+    motion: Motion
+    facts: IntArray
+
+    @classmethod
+    def start(cls, found: Detections) -> _Tracks:
+        facts = np.zeros((5, len(found)), np.int64)
+        facts[0], facts[2] = found.labels, 1
+        return cls(Motion.start(found.boxes), facts)
+
+    @property
+    def labels(self) -> IntArray:
+        return np.asarray(self.facts[0])
+
+    @property
+    def ids(self) -> IntArray:
+        return np.asarray(self.facts[1])
+
+    @property
+    def lost(self) -> Mask:
+        return np.asarray(self.facts[4] > 0)
+
+    def __len__(self) -> int:
+        return len(self.motion)
+
+    def __getitem__(self, which: Mask | IntArray) -> _Tracks:
+        return _Tracks(self.motion[which], self.facts[:, which])
+
+    def joined(self, other: _Tracks) -> _Tracks:
+        return _Tracks(self.motion.joined(other.motion), np.concatenate([self.facts, other.facts], axis=1))
+
+    def predicted(self, frames: int, keep: int) -> _Tracks:
+        """That many frames on, without those that were out of sight for more than `keep` frames in between."""
+        facts = self.facts.copy()
+        facts[3] += frames
+        tracks, stays = _Tracks(self.motion, facts), facts[3] <= keep + 1
+        if not stays.all():
+            tracks = tracks[stays]
+        motion, lost = tracks.motion, tracks.lost
+        if lost.any():
+            motion = motion.of_steady_size(lost)
+        for _ in range(frames if len(tracks) else 0):
+            motion = motion.predicted()
+        return _Tracks(motion, tracks.facts)
+
+    def seen(self, found: Detections) -> _Tracks:
+        """After track i was found as detection i."""
+        facts = self.facts.copy()
+        facts[0] = found.labels
+        facts[2] += 1
+        facts[3:] = 0
+        return _Tracks(self.motion.corrected(found.boxes), facts)
+
+    def missed(self, keep: int) -> _Tracks:
+        """After nothing was found of any: confirmed ones are lost, the others were a mistake."""
+        stays = self[(self.ids > 0) & (self.facts[3] <= keep)]
+        facts = stays.facts.copy()
+        facts[4] = 1
+        return _Tracks(stays.motion, facts)
+
+    def confirmed(self, after: int, first_id: int) -> _Tracks:
+        """Those that were seen `after` times have ids from now on, from `first_id` on."""
+        facts = self.facts.copy()
+        ready = (facts[1] == 0) & (facts[2] >= after)
+        facts[1, ready] = np.arange(first_id, first_id + np.count_nonzero(ready))
+        return _Tracks(self.motion, facts)
+
+
+class Tracker:
+    """Numbers what one camera sees, from 1, in the order of confirmation. Cameras do not share a tracker.
+
+        tracker = Tracker(TrackSettings(keep=60))
+        seen = tracker.update(detections)
+
+    The same detections always give the same numbers.
+    """
+
+    def __init__(self, settings: TrackSettings | None = None) -> None:
+        self.settings = settings or TrackSettings()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: another source, or a scene that has nothing to do with the last."""
+        self._tracks = _Tracks.start(Detections.none())
+        self._next_id = 1
+        self._first_frame = True
+
+    @property
+    def alive(self) -> frozenset[int]:
+        """The numbers of the confirmed tracks, seen or lost, that have not ended."""
+        return frozenset(self._tracks.ids.tolist()) - {0}
+
+    def update(self, found: Detections, frame_gap: int = 1) -> Detections:
+        """The detections of confirmed tracks, by track id, with their boxes and scores as the detector gave them.
+
+        frame_gap: frames since the last update, 1 where none was dropped; tracks move and age by as many.
+        """
+        if frame_gap < 1:
+            raise ValueError(f"frame_gap counts frames and is at least 1; got {frame_gap}")
+        settings = self.settings
+        tracks = self._tracks.predicted(frame_gap, settings.keep)
+        track_of = _associate(tracks, found, settings)
+        old = np.flatnonzero(track_of >= 0)
+        new = np.flatnonzero((track_of < 0) & (found.scores >= settings.start))
+        missed = np.ones(len(tracks), np.bool_)
+        missed[track_of[old]] = False
+
+        present = tracks[track_of[old]].seen(found[old])
+        if len(new):
+            present = present.joined(_Tracks.start(found[new]))
+        present = present.confirmed(1 if self._first_frame else settings.confirm, self._next_id)
+        self._next_id = max(self._next_id, int(present.ids.max(initial=0)) + 1)
+        self._tracks = present.joined(tracks[missed].missed(settings.keep)) if missed.any() else present
+        self._first_frame = False
+        return _reported(found[np.concatenate([old, new])], present.ids)
+
+
+def _associate(tracks: _Tracks, found: Detections, settings: TrackSettings) -> IntArray:
+    """For each detection the position of its track, or -1.
+
+    Three rounds, each over what the one before has left: confirmed tracks with sure detections; those of them that
+    were seen last time with weak ones; new tracks, not yet confirmed, with sure ones.
+    """
+    track_of = np.full(len(found), -1, np.int64)
+    if not len(found) or not len(tracks):
+        return track_of
+    overlap = np.asarray(iou(tracks.motion.boxes, found.boxes), np.float64)
+    if settings.class_aware:
+        overlap *= tracks.labels[:, None] == found.labels
+    sure = found.scores >= settings.high
+    weak = ~sure & (found.scores >= settings.low)
+    by_score, by_overlap = 1 - overlap * found.scores, 1 - overlap
+    free = np.ones(len(tracks), np.bool_)
+    confirmed = tracks.ids > 0
+    for candidates, detections, costs, limit in (
+        (confirmed, sure, by_score, settings.max_cost),
+        (confirmed & ~tracks.lost, weak, by_overlap, 1 - settings.weak_overlap),
+        (~confirmed, sure, by_score, settings.max_cost),
+    ):
+        rows, columns = np.flatnonzero(candidates & free), np.flatnonzero(detections & (track_of < 0))
+        if not len(rows) or not len(columns):
+            continue
+        i, j = assign_below(costs[rows[:, None], columns], limit)
+        track_of[columns[j]] = rows[i]
+        free[rows[i]] = False
+    return track_of
+
+
+def _reported(found: Detections, ids: IntArray) -> Detections:
+    order = np.argsort(ids, kind="stable")
+    order = order[ids[order] > 0]
+    return found[order].tracked(ids[order])
