@@ -1,0 +1,272 @@
+"""The gate: models that are known to be broken in ways that others shipped must not get through."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit import schema
+from edgekit.converters.data import Dataset, DataSpec, open_dataset
+from edgekit.converters.evaluate import evaluate_detector
+from edgekit.converters.gate import Gate, Verdict, judge, worst
+from edgekit.converters.paired import chance_of_loss, detection_intervals, outcomes, top1_interval
+from edgekit.converters.scores import ClassificationScore, ClassScore, DetectionScore
+from edgekit.errors import SettingsError
+from edgekit.frames import Detections
+
+Array = np.ndarray
+FRUIT = ("apple", "banana", "orange")
+
+
+def score(truth: Array, answers: Array, classes: int = 20) -> ClassificationScore:
+    """A classifier's score, as far as the gate looks at it."""
+    kinds = tuple(ClassScore(f"product {k}", int((truth == k).sum()), None, None, None) for k in range(classes))
+    top1 = round(float((truth == answers).mean()), 6)
+    return ClassificationScore(len(truth), top1, None, top1, kinds, tuple(truth.tolist()), tuple(answers.tolist()))
+
+
+def shelf(images: int = 2000, right: float = 0.9, seed: int = 0) -> tuple[Array, Array]:
+    """Truth and the framework's answers; 'product 7' is rare, one picture in 140."""
+    rng = np.random.default_rng(seed)
+    often = np.delete(np.arange(20), 7)
+    truth = np.where(np.arange(images) % 140 == 139, 7, often[np.arange(images) % 19])
+    return truth, np.where(rng.random(images) < right, truth, (truth + 1) % 20)
+
+
+@pytest.fixture(scope="module")
+def fruit(data: Path) -> Dataset:
+    return open_dataset(DataSpec("coco", "fruit_det/train.json"), FRUIT, data)
+
+
+@pytest.fixture(scope="module")
+def good(fruit: Dataset) -> DetectionScore:
+    return detected(fruit, detector(fruit))
+
+
+def detector(fruit: Dataset, seed: int = 0) -> list[Detections]:
+    """A good one: nearly all boxes found, a few pixels off, with scores well above the threshold."""
+    rng = np.random.default_rng(seed)
+    return [
+        Detections(s.boxes + rng.normal(0, 2, s.boxes.shape), rng.uniform(0.3, 1, len(s.boxes)), s.labels)[
+            rng.random(len(s.boxes)) < 0.95
+        ]
+        for s in fruit.samples
+    ]
+
+
+def detected(fruit: Dataset, found: list[Detections]) -> DetectionScore:
+    answers = iter(found)
+    return evaluate_detector(lambda image: next(answers), fruit, 0.25)
+
+
+def moved(found: list[Detections], by: float, scale: float = 1.0) -> list[Detections]:
+    """The same labels and scores, every box shifted by a part of its size and scaled about its centre."""
+
+    def move(boxes: Array) -> Array:
+        centre, size = (boxes[:, 2:] + boxes[:, :2]) / 2, boxes[:, 2:] - boxes[:, :2]
+        return np.concatenate((centre + by * size - scale * size / 2, centre + by * size + scale * size / 2), axis=1)
+
+    return [replace(each, boxes=move(each.boxes)) for each in found]
+
+
+def test_an_artifact_that_answers_as_the_framework_does_passes() -> None:
+    truth, answers = shelf()
+    verdict = judge(score(truth, answers), score(truth, answers), Gate())
+    assert (verdict.outcome, verdict.exit_code) == ("PASS", 0)
+    assert verdict.figures[0].interval == (0, 0)
+
+
+def test_a_drop_within_the_limit_passes_and_one_beyond_it_fails() -> None:
+    truth, answers = shelf()
+    right = np.flatnonzero(truth == answers)
+    for lost, outcome in ((20, "PASS"), (21, "FAIL")):  # of 2000: 0.01, and a hair more
+        worse = answers.copy()
+        worse[right[:: len(right) // lost][:lost]] = 19 - truth[right[:: len(right) // lost][:lost]]
+        verdict = judge(score(truth, answers), score(truth, worse), Gate(max_class_drop=None))
+        assert (lost, verdict.outcome) == (lost, outcome)
+        assert verdict.figures[0].drop == pytest.approx(lost / 2000)
+
+
+def test_one_class_of_twenty_that_vanished_fails_although_the_mean_hardly_moved() -> None:
+    truth, answers = shelf()
+    worse = np.where(answers == 7, 8, answers)
+    before, after = score(truth, answers), score(truth, worse)
+    assert 0 < before.top1 - after.top1 < 0.01
+    verdict = judge(before, after, Gate())
+    assert verdict.outcome == "FAIL"
+    assert [reason for reason in verdict.reasons if "'product 7' recall" in reason and "-> 0.0000" in reason]
+    assert judge(before, after, Gate(max_class_drop=None)).outcome == "PASS"
+
+
+def test_a_class_with_too_few_pictures_is_not_judged_and_that_is_said() -> None:
+    truth, answers = shelf(images=2000, right=1.0)
+    truth[truth == 7] = 6
+    truth[:4], answers = 7, truth.copy()
+    answers[:4] = 7
+    verdict = judge(score(truth, answers), score(truth, np.where(answers == 7, 8, answers)), Gate())
+    assert verdict.outcome == "PASS"
+    assert "19 of 20 classes held" in verdict.reasons[-1]
+    assert "1 could not be judged, the framework found fewer than 5 of each" in verdict.reasons[-1]
+
+
+def test_flips_that_are_chance_do_not_fail_a_class() -> None:
+    truth, answers = shelf(right=1.0)
+    worse = answers.copy()
+    worse[np.flatnonzero(truth == 7)[:4]] = 8  # four lost, none won: one chance in sixteen
+    assert (truth == 7).sum() < 4 / 0.2
+    assert judge(score(truth, answers), score(truth, worse), Gate()).outcome == "PASS"
+
+
+def test_random_answers_fail() -> None:
+    truth, answers = shelf()
+    verdict = judge(score(truth, answers), score(truth, np.random.default_rng(1).integers(0, 20, 2000)), Gate())
+    assert (verdict.outcome, verdict.exit_code) == ("FAIL", 1)
+
+
+@pytest.mark.parametrize("limits", [Gate(), Gate(max_drop=0.001, min_images=10), Gate(max_drop=0.02, min_images=120)])
+def test_too_few_pictures_are_inconclusive_even_when_every_answer_is_the_same(limits: Gate) -> None:
+    truth, answers = shelf(images=99)
+    verdict = judge(score(truth, answers), score(truth, answers), limits)
+    assert (verdict.outcome, verdict.exit_code) == ("INCONCLUSIVE", 2)
+    assert "99 pictures, and" in verdict.reasons[0]
+
+
+def test_a_few_pictures_can_show_that_a_model_is_broken_but_not_by_two_that_changed() -> None:
+    truth, answers = shelf(images=60, right=1.0)
+    two = answers.copy()
+    two[:2] = 19 - truth[:2]
+    assert judge(score(truth, answers), score(truth, two), Gate()).outcome == "INCONCLUSIVE"
+    assert judge(score(truth, answers), score(truth, (truth + 1) % 20), Gate()).outcome == "FAIL"
+
+
+def test_a_framework_that_knows_nothing_proves_nothing() -> None:
+    truth, _ = shelf()
+    nothing = score(truth, (truth + 1) % 20)
+    verdict = judge(nothing, nothing, Gate())
+    assert verdict.outcome == "INCONCLUSIVE"
+    assert "the framework itself reached no more than that" in verdict.reasons[0]
+
+
+def test_the_least_top1_is_held_whatever_the_framework_reached() -> None:
+    truth, answers = shelf(right=0.7)
+    same = score(truth, answers)
+    assert judge(same, same, Gate(min_top1=0.6)).outcome == "PASS"
+    assert judge(same, same, Gate(min_top1=0.8)).outcome == "FAIL"
+
+
+def test_scores_of_other_pictures_are_not_compared() -> None:
+    truth, answers = shelf()
+    with pytest.raises(ValueError, match="not of the same pictures: 2000 and 1900"):
+        judge(score(truth, answers), score(truth[:1900], answers[:1900]), Gate())
+    with pytest.raises(ValueError, match="not of the same pictures"):
+        judge(score(truth, answers), score(truth[::-1], answers[::-1]), Gate())
+
+
+def test_a_good_detector_passes_and_its_rounded_copy_too(fruit: Dataset, good: DetectionScore) -> None:
+    found = detector(fruit)
+    rounded = [replace(each, boxes=np.round(each.boxes, 1), scores=np.round(each.scores, 2)) for each in found]
+    verdict = judge(good, detected(fruit, rounded), Gate())
+    assert verdict.outcome == "PASS", verdict.reasons
+    assert [figure.name for figure in verdict.figures] == ["ap", "box_iou"]
+
+
+@pytest.mark.parametrize(("by", "scale"), [(0.0, 0.93), (0.05, 1.0), (0.3, 1.0), (3.0, 1.0)])
+def test_boxes_that_broke_fail_although_every_score_is_intact(
+    fruit: Dataset, good: DetectionScore, by: float, scale: float
+) -> None:
+    found = detector(fruit)
+    broken = detected(fruit, moved(found, by, scale))
+    verdict = judge(good, broken, Gate(max_drop=1.0, min_images=1, max_class_drop=None))
+    assert verdict.outcome == "FAIL"
+    assert [reason for reason in verdict.reasons if reason.startswith("FAIL: box_iou")]
+    assert judge(good, broken, Gate()).outcome == "FAIL"
+
+
+def test_a_fruit_that_is_no_longer_found_fails_by_name(fruit: Dataset, good: DetectionScore) -> None:
+    found = detector(fruit)
+    weak = [replace(each, scores=np.where(each.labels == 2, each.scores / 10, each.scores)) for each in found]
+    verdict = judge(good, detected(fruit, weak), Gate(max_drop=0.5))
+    assert verdict.outcome == "FAIL"
+    assert [reason for reason in verdict.reasons if "class 'orange' recall" in reason]
+
+
+def test_confidence_zero_everywhere_fails(fruit: Dataset, good: DetectionScore) -> None:
+    verdict = judge(good, detected(fruit, [Detections.none()] * 240), Gate())
+    assert verdict.outcome == "FAIL"
+
+
+def test_a_limit_on_ap50_is_judged_where_it_is_set(fruit: Dataset, good: DetectionScore) -> None:
+    found = detector(fruit)
+    fewer = [each[each.scores > 0.37] for each in found]
+    lenient = Gate(max_drop=0.3, max_class_drop=None, max_box_iou_drop=None)
+    assert judge(good, detected(fruit, fewer), lenient).outcome == "PASS"
+    verdict = judge(good, detected(fruit, fewer), replace(lenient, max_ap50_drop=0.02))
+    assert [reason for reason in verdict.reasons if reason.startswith("FAIL: ap50")]
+
+
+def test_a_limit_that_such_a_model_has_no_figure_for_is_refused(good: DetectionScore) -> None:
+    truth, answers = shelf()
+    with pytest.raises(SettingsError, match=r"min_ap and max_ap50_drop cannot be judged for .* 'classify'"):
+        judge(score(truth, answers), score(truth, answers), Gate(min_ap=0.1, max_ap50_drop=0.1))
+    with pytest.raises(SettingsError, match="min_top1 cannot be judged for a model that does 'detect'"):
+        judge(good, good, Gate(min_top1=0.1))
+    with pytest.raises(ValueError, match="cannot be held against"):
+        judge(good, score(truth, answers), Gate())
+
+
+def test_the_worst_of_several_verdicts_decides() -> None:
+    verdicts = {outcome: Verdict(outcome, (outcome,)) for outcome in ("PASS", "INCONCLUSIVE", "FAIL")}
+    assert worst([verdicts["PASS"], verdicts["PASS"]]).exit_code == 0
+    assert worst([verdicts["INCONCLUSIVE"], verdicts["PASS"]]).exit_code == 2
+    assert worst([verdicts["PASS"], verdicts["FAIL"], verdicts["INCONCLUSIVE"]]).exit_code == 1
+    with pytest.raises(ValueError, match="no verdict"):
+        worst([])
+
+
+def test_a_verdict_goes_to_json_and_comes_back() -> None:
+    truth, answers = shelf()
+    verdict = judge(score(truth, answers), score(truth, answers), Gate())
+    assert schema.parse_json(Verdict, json.dumps(schema.dump(verdict)), "verdict") == verdict
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"max_drop": 1.5}, r"max_drop is a share, 0 to 1 \(one point is 0.01\); got 1.5"),
+        ({"min_images": 0}, "min_images must be at least 1"),
+        ({"max_dropp": 0.1}, "unknown key 'max_dropp', did you mean 'max_drop'"),
+    ],
+)
+def test_a_gate_with_a_mistake_is_refused(table: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        schema.parse(Gate, table, "gate")
+
+
+@pytest.mark.parametrize(("lost", "won", "chance"), [(5, 0, 1 / 32), (4, 0, 1 / 16), (0, 0, 1), (3, 1, 5 / 16)])
+def test_the_sign_test_is_the_binomial_tail(lost: int, won: int, chance: float) -> None:
+    assert chance_of_loss(lost, won) == pytest.approx(chance)
+
+
+def test_the_interval_of_a_known_drop_covers_it_about_95_times_in_100() -> None:
+    rng = np.random.default_rng(3)
+    covered = 0
+    for _ in range(200):
+        truth = np.zeros(400, int)
+        before, after = (np.where(rng.random(400) < share, 0, 1) for share in (0.9, 0.85))
+        interval = top1_interval(outcomes(score(truth, before), score(truth, after)))
+        covered += interval is not None and interval[0] <= 0.05 <= interval[1]
+    assert 180 <= covered <= 199
+
+
+def test_detection_intervals_hold_the_drop_and_are_the_same_each_time(fruit: Dataset, good: DetectionScore) -> None:
+    before, after = good, detected(fruit, moved(detector(fruit), 0.05))
+    intervals = detection_intervals(before, after)
+    assert intervals == detection_intervals(before, after)
+    for name, drop in (("ap", before.ap - after.ap), ("ap50", before.ap50 - after.ap50)):
+        low, high = intervals[name] or (1, 0)
+        assert low <= drop <= high
+        assert high - low < 0.2
