@@ -161,6 +161,9 @@ class DeviceProfile:
     ) -> EnginePlan:
         """The first plan whose engine opens that format and is installed; `engine` and `device` narrow it down.
 
+        The format's own engine comes before one that reads it too, whatever the profile's order: a variant is judged
+        and measured in its own.
+
         `EngineMissing` names the engines that would do. An accelerator that is absent shows when the session opens:
         the plan still asks for it, and nothing falls back.
         """
@@ -172,7 +175,7 @@ class DeviceProfile:
         if not able:
             asked = " on ".join(filter(None, [engine, device])) or f"profile '{self.name}'"
             raise EngineMissing(f"{asked} does not open {format} files; {' and '.join(ENGINES[format])} do")
-        for plan in able:
+        for plan in sorted(able, key=lambda plan: ENGINES[format].index(plan.engine)):
             if installed.get(plan.engine) is not None:
                 return plan
         wanted = " or ".join(dict.fromkeys(plan.engine for plan in able))

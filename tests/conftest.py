@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# pytest's importlib mode leaves sys.path alone, so what tests share has to be found by us
+sys.path.insert(0, str(Path(__file__).parent))
+
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real data: `EDGEKIT_DATA`, or `shared/data` beside the checkout; the test skips where there is none."""
+    """The folder of real data: `EDGEKIT_DATA`, or `shared/data` beside the checkout; skips where there is none."""
     folder = Path(os.environ.get("EDGEKIT_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"real data is absent: no folder {folder}; set EDGEKIT_DATA")

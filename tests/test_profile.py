@@ -89,13 +89,15 @@ def test_a_profile_of_ones_own_is_checked_key_by_key(tmp_path):
     [
         ("raspberry-pi-5", "tflite", ALL, EnginePlan("litert", threads=3)),
         ("raspberry-pi-5", "tflite", {"tflite-runtime": "2.14"}, EnginePlan("tflite-runtime", threads=3)),
-        ("raspberry-pi-5", "onnx", ALL, EnginePlan("openvino", threads=3)),
-        ("raspberry-pi-5", "onnx", {"onnxruntime": "1.23"}, EnginePlan("onnxruntime", threads=3)),
+        ("raspberry-pi-5", "onnx", ALL, EnginePlan("onnxruntime", threads=3)),
+        ("raspberry-pi-5", "onnx", {"openvino": "2026.4"}, EnginePlan("openvino", threads=3)),
         ("jetson-orin-nano", "onnx", ALL, EnginePlan("onnxruntime", device="tensorrt", precision="f16")),
         ("intel-n100", "openvino", ALL, EnginePlan("openvino", threads=3)),
     ],
 )
-def test_the_first_engine_that_is_there_and_opens_the_format_is_taken(name, model_format, there, expected):
+def test_the_formats_own_engine_is_taken_where_it_is_there_and_else_one_that_opens_it(
+    name, model_format, there, expected
+):
     assert DeviceProfile.load(name).plan_for(model_format, there) == expected
 
 

@@ -18,7 +18,7 @@ from torch import nn
 
 
 class Tiny(nn.Module):
-    """A convolution, a depthwise one and two heads, which is what the models of this project are made of."""
+    """A convolution, a depthwise one and two heads: a detector of five classes as the `Yolo` head has it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Tiny(nn.Module):
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = nn.functional.relu6(self.depthwise(self.stem(image).relu()))
-        return self.scores(features).mean((2, 3)).softmax(1), self.boxes(features).flatten(2)
+        return self.boxes(features).flatten(2), self.scores(features).sigmoid().flatten(2)
 
 
 def tiny() -> Tiny:
@@ -46,7 +46,7 @@ def ramp() -> torch.Tensor:
 def onnx_of(model: nn.Module) -> bytes:
     """By torch's exporter of 2.0: its file is opset 17, which engines of years ago open."""
     buffer = io.BytesIO()
-    names = ["scores", "boxes"]
+    names = ["boxes", "scores"]
     torch.onnx.export(
         model, (ramp(),), buffer, input_names=["image"], output_names=names, opset_version=17, dynamo=False
     )

@@ -49,7 +49,7 @@ def test_outputs_come_in_the_models_order_whatever_the_files_is(tiny_tflite, ima
         name_outputs(*names)(model)
 
     with open_session(rewritten(tiny_tflite, change), LITERT) as session:
-        assert [each.shape for each in session.outputs] == [(1, 5), (1, 4, 64)]
+        assert [each.shape for each in session.outputs] == [(1, 4, 64), (1, 5, 64)]
         for got, want in zip(session.run(image), expected, strict=True):
             np.testing.assert_allclose(got, want, atol=1e-5)
 
@@ -58,12 +58,12 @@ def test_outputs_come_in_the_models_order_whatever_the_files_is(tiny_tflite, ima
 def test_outputs_without_numbers_keep_the_files_order(tiny_tflite, image, expected):
     def change(model) -> None:
         reverse_outputs(model)
-        name_outputs(b"scores", b"boxes")(model)
+        name_outputs(b"boxes", b"scores")(model)
 
     with open_session(rewritten(tiny_tflite, change), LITERT) as session:
-        boxes, scores = session.run(image)
-        np.testing.assert_allclose(scores, expected[0], atol=1e-5)
-        np.testing.assert_allclose(boxes, expected[1], atol=1e-5)
+        scores, boxes = session.run(image)
+        np.testing.assert_allclose(boxes, expected[0], atol=1e-5)
+        np.testing.assert_allclose(scores, expected[1], atol=1e-5)
 
 
 @needs_litert

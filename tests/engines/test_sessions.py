@@ -40,7 +40,7 @@ def session(way):
 
 def test_every_engine_gives_torchs_answer_in_the_models_order(session: Session, image, expected):
     outputs = session.run(image)
-    assert [each.shape for each in outputs] == [(1, 5), (1, 4, 64)]
+    assert [each.shape for each in outputs] == [(1, 4, 64), (1, 5, 64)]
     for got, want in zip(outputs, expected, strict=True):
         np.testing.assert_allclose(got, want, atol=1e-5)
 
@@ -51,7 +51,7 @@ def test_a_session_says_what_runs(session: Session, way):
     assert (session.plan, session.precision, session.threads) == (plan, "f32", 2)
     assert session.input.shape == (1, 3, 16, 16)
     assert session.input.dtype == "float32"
-    assert [each.shape for each in session.outputs] == [(1, 5), (1, 4, 64)]
+    assert [each.shape for each in session.outputs] == [(1, 4, 64), (1, 5, 64)]
 
 
 def test_outputs_belong_to_the_caller(session: Session, image):

@@ -1,0 +1,76 @@
+"""The harness itself: known costs come back, drift does not lie, and no percentile without samples behind it."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from edgekit.benchmarks.measure import Rounds, Samples, interleave, ratio, samples_needed
+
+
+def samples(wall, block=1):
+    return Samples(tuple(wall), tuple(wall), (), block)
+
+
+@pytest.mark.parametrize(("percent", "needed"), [(50, 11), (90, 64), (95, 130), (99, 662)])
+def test_a_percentile_needs_as_many_samples_as_loadgen_asks_for(percent, needed):
+    assert samples_needed(percent) == needed
+    assert samples(range(needed - 1)).percentile(percent) is None
+    assert samples(range(needed)).percentile(percent) is not None
+
+
+def test_percentiles_are_order_statistics_and_one_stall_in_two_hundred_is_not_clipped():
+    wall = [1.0] * 1000
+    wall[::200] = [50.0] * 5
+    random.Random(0).shuffle(wall)
+    taken = samples(wall)
+    assert taken.percentile(50) == 1.0
+    assert taken.percentile(99) == 1.0
+    assert max(taken.wall_ms) == 50.0
+    assert samples(range(1, 101)).percentile(90) == 90
+
+
+def test_a_subject_of_known_cost_comes_back_with_that_cost():
+    def busy(ms):
+        end = time.perf_counter() + ms / 1e3
+        while time.perf_counter() < end:
+            pass
+
+    taken = interleave({"two": lambda: busy(2), "four": lambda: busy(4)}, Rounds(rounds=5, block=4, warm_up=1))
+    # the least of twenty runs is what the harness adds, whatever the machine did meanwhile
+    assert min(taken["two"].wall_ms) == pytest.approx(2, rel=0.02)
+    assert min(taken["four"].wall_ms) == pytest.approx(4, rel=0.02)
+    assert len(taken["two"].wall_ms) == 20
+    assert len(taken["two"].warm_up_ms) == 1
+
+
+def test_a_machine_that_slows_down_does_not_change_the_ratio():
+    drift = [1.0 + i / 10 for i in range(20)]
+    found = ratio(samples([2 * d for d in drift]), samples(drift))
+    assert found.median == pytest.approx(2.0)
+    assert found.low == pytest.approx(2.0)
+    assert found.high == pytest.approx(2.0)
+
+
+def test_a_against_a_is_no_difference_in_at_least_ninety_of_a_hundred_noisy_runs():
+    chance = random.Random(1)
+
+    def noisy():
+        return samples([chance.lognormvariate(0, 0.2) for _ in range(400)], block=10)
+
+    found = [ratio(noisy(), noisy(), seed=i, draws=400) for i in range(100)]
+    assert sum(each.low <= 1 <= each.high for each in found) >= 90
+
+
+def test_every_subject_runs_in_every_round():
+    calls = []
+    interleave({name: lambda name=name: calls.append(name) for name in "abc"}, Rounds(rounds=4, block=2, warm_up=0))
+    for i in range(4):
+        assert sorted(calls[i * 6 : i * 6 + 6]) == list("aabbcc")
+
+
+def test_samples_of_different_rounds_cannot_be_compared():
+    with pytest.raises(ValueError, match="same rounds"):
+        ratio(samples([1, 2]), samples([1]))

@@ -1,0 +1,65 @@
+"""Verification on the device: digests, golden vectors, and models that cannot be run here."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from tiny import golden_bundle
+
+from edgekit.bundle import Bundle, Variant
+from edgekit.contract import InputSpec
+from edgekit.profile import DeviceProfile
+from edgekit.verify import allowed_error, relative_error, verify_bundle
+
+GENERIC = DeviceProfile.load("generic")
+
+
+def results(path, **changes):
+    with Bundle.open(path) as bundle:
+        return {check.variant: check for check in verify_bundle(bundle, GENERIC, **changes)}
+
+
+def test_a_sound_bundle_is_ok_on_every_engine(tmp_path):
+    checks = results(golden_bundle(tmp_path / "tiny.ekb"))
+    assert {name: check.result for name, check in checks.items()} == {"onnx-float": "ok", "tflite-float": "ok"}
+    assert all(check.error < 1e-4 for check in checks.values())
+
+
+def test_weights_that_are_not_the_ones_that_were_judged_differ(tmp_path):
+    path = golden_bundle(tmp_path / "tiny.ekb", outputs=lambda output: output + 0.1)
+    assert {check.result for check in results(path).values()} == {"differs"}
+
+
+def test_a_file_that_is_no_model_fails_and_the_others_are_still_checked(tmp_path):
+    path = golden_bundle(tmp_path / "tiny.ekb", onnx=lambda model: model[: len(model) // 2])
+    checks = results(path)
+    assert checks["onnx-float"].result == "failed"
+    assert checks["onnx-float"].reason
+    assert checks["tflite-float"].result == "ok"
+
+
+def test_a_variant_without_its_engine_is_not_run_and_says_so(tmp_path):
+    checks = results(golden_bundle(tmp_path / "tiny.ekb"), engine="tflite-runtime")
+    assert {check.result for check in checks.values()} == {"not run"}
+    assert "tflite-runtime" in checks["tflite-float"].reason
+
+
+@pytest.mark.parametrize(
+    ("outputs", "error"),
+    [
+        ([np.ones(4)], 0.0),
+        ([np.full(4, 1.5)], 0.5),
+        ([np.full(4, np.nan)], float("inf")),
+        ([np.ones(3)], float("inf")),
+        ([np.ones(4), np.ones(4)], float("inf")),
+    ],
+)
+def test_the_error_is_relative_and_nonsense_is_infinitely_wrong(outputs, error):
+    assert relative_error([np.ones(4)], outputs) == error
+
+
+def test_int8_may_be_further_off_than_float_and_neither_by_much():
+    variant = Variant("onnx-float", "onnx", "float", InputSpec(1, 1), "m")
+    assert allowed_error(variant, 0.0) < allowed_error(dataclasses.replace(variant, precision="int8"), 0.0) < 0.05
