@@ -15,8 +15,8 @@ from typing import TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
-from edgekit.converters.pictures import find_pictures, read_picture
 from edgekit.errors import DataError
+from edgekit.pictures import is_picture, read_picture
 
 Corners: TypeAlias = tuple[float, float, float, float]
 
@@ -57,13 +57,13 @@ Rows: TypeAlias = Iterator[Row | Fault]
 
 def read_folder(folder: Path) -> Rows:
     """Pictures without a word about them: good for calibration, not for evaluation."""
-    for path in find_pictures(folder):
+    for path in _pictures_in(folder):
         yield Row(path, path.relative_to(folder).as_posix(), (), str(path))
 
 
 def read_imagefolder(folder: Path) -> Rows:
     """One folder a class, named after it; pictures may lie deeper within."""
-    for path in find_pictures(folder):
+    for path in _pictures_in(folder):
         name = path.relative_to(folder)
         if len(name.parts) == 1:
             yield Fault(f"{path}: lies beside the folders of the classes, not in one")
@@ -144,7 +144,7 @@ def read_yolo(folder: Path) -> Rows:
     The .txt lies beside the picture, or under `labels` where the picture lies under `images`. A picture without one
     shows nothing that was asked for, as YOLO's own training takes it. Every picture is decoded for its size.
     """
-    for path in find_pictures(folder):
+    for path in _pictures_in(folder):
         source = _yolo_text(path)
         name = path.relative_to(folder).as_posix()
         try:
@@ -260,3 +260,8 @@ def refusal(source: Path, faults: Iterable[str]) -> DataError:
     told = list(faults)
     rest = f"; and {len(told) - 10} more" if len(told) > 10 else ""
     return DataError(f"{source}: {len(told)} fault{'s' * (len(told) > 1)}: {'; '.join(told[:10])}{rest}")
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    """Every picture in `folder` and below it, in the order of their names."""
+    return sorted(path for path in folder.rglob("*") if is_picture(path))

@@ -35,9 +35,9 @@ from edgekit.converters.annotations import (
     read_yolo,
     refusal,
 )
-from edgekit.converters.pictures import read_picture
 from edgekit.errors import DataError
 from edgekit.frames import FloatArray, Image, IntArray
+from edgekit.pictures import read_picture
 from edgekit.schema import STRICT
 
 DataFormat: TypeAlias = Literal["folder", "imagefolder", "list", "coco", "yolo", "voc"]

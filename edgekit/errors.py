@@ -10,6 +10,7 @@ EdgekitError
 │   └── AcceleratorMissing  the engine is there, the device it was asked to use is not
 ├── SourceError         a camera, a video or a folder of pictures that gives no frames
 ├── DataError           a data set that cannot be read, or not as what it was said to be
+│   └── PictureError        a picture file that cannot be decoded; a SourceError too
 └── ConversionError     a trained model that could not be loaded, exported or quantized
     └── UnsupportedOperators  operators that no importer knows, all of them at once
 
@@ -55,6 +56,10 @@ class SourceError(EdgekitError):
 
 class DataError(EdgekitError):
     """A data set cannot be read, or not as what it was said to be."""
+
+
+class PictureError(DataError, SourceError):
+    """A picture file cannot be decoded, whether a data set or a folder that is played as a camera holds it."""
 
 
 class ConversionError(EdgekitError):

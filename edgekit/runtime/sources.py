@@ -26,14 +26,13 @@ import numpy as np
 
 from edgekit.errors import SourceError
 from edgekit.frames import Frame, Image
+from edgekit.pictures import ENDINGS, is_picture, read_picture
 from edgekit.schema import STRICT
 
 log = logging.getLogger(__name__)
 
 Clock: TypeAlias = Callable[[], float]
 Self = TypeVar("Self", bound="Source")
-
-PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 class Source(Protocol):
@@ -137,7 +136,7 @@ def _kind(address: str) -> _Kind:
         return "folder"
     if not Path(address).exists():
         raise SourceError(f"{address}: no such file or folder")
-    return "picture" if Path(address).suffix.lower() in PICTURES else "video"
+    return "picture" if is_picture(Path(address)) else "video"
 
 
 def _open(kind: _Kind, address: str, mode: CameraMode, timeout_s: float, clock: Clock) -> Source:
@@ -307,11 +306,11 @@ class Pictures(Source):
     def __init__(self, path: Path | str, clock: Clock = time.monotonic) -> None:
         path = Path(path)
         try:
-            files = [path] if path.is_file() else [each for each in path.iterdir() if each.suffix.lower() in PICTURES]
+            files = [path] if path.is_file() else [each for each in path.iterdir() if is_picture(each)]
         except OSError as error:
             raise SourceError(f"{path}: {error.strerror or error}") from error
         if not files:
-            raise SourceError(f"{path} holds no picture: nothing that ends in {', '.join(PICTURES)}")
+            raise SourceError(f"{path} holds no picture: nothing that ends in {', '.join(ENDINGS)}")
         self.name = path.name or str(path)
         self.unreadable: list[str] = []
         self._files = sorted(files)
@@ -326,25 +325,6 @@ class Pictures(Source):
                 log.warning("%s", error)
         if len(self.unreadable) == len(self._files):
             raise SourceError(f"none of the {len(self._files)} pictures can be read; the first: {self.unreadable[0]}")
-
-
-def read_picture(path: Path | str) -> Image:
-    """The picture as (height, width, 3) uint8 BGR; `SourceError` where it is damaged or cut short."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror or error}") from error
-    # libjpeg fills a JPEG that was cut short with grey and calls it read. In the scan a 0xff is never followed by a
-    # marker's letter, so a whole file has its end marker (d9) behind the last start of scan (da).
-    if content[:2] == b"\xff\xd8" and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
-        raise SourceError(f"{path}: a JPEG that was cut short")
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # an empty file
-        image = None
-    if image is None:
-        raise SourceError(f"{path}: not a picture, or a damaged one")
-    return np.asarray(image, np.uint8)
 
 
 class Arrays(Source):

@@ -13,7 +13,8 @@ from painted import Ticks, paint
 from rtsp_camera import RtspCamera
 
 from edgekit.errors import SourceError
-from edgekit.runtime.sources import Arrays, CameraMode, Paced, open_source, read_picture, redact
+from edgekit.pictures import read_picture
+from edgekit.runtime.sources import Arrays, CameraMode, Paced, open_source, redact
 
 
 def write_video(path: Path, frames: int, fps: float = 10) -> Path:
