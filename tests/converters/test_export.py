@@ -110,6 +110,11 @@ def test_another_process_writes_the_same_bytes(detector_files: dict[Format, Expo
         assert hashlib.sha256(file).hexdigest() == there[target], target
 
 
+def test_the_same_process_writes_the_same_bytes_again(detector_files: dict[Format, Exported]) -> None:
+    """OpenVINO numbers operators through the process; the numbers must not get into the file."""
+    assert as_openvino(detector_files["onnx"]) == detector_files["openvino"]
+
+
 @every_format
 def test_a_file_tells_nothing_of_the_program_that_made_it(
     target: Format, classifier_files: dict[Format, Exported]

@@ -320,6 +320,7 @@ REFUSED = [
         "Resize",
         "tf_crop_and_resize",
     ),
+    (Case("y = Resize(x,,s)", {"s": f32(1, 1, 1e5, 2)}), "Resize", "sides up to 8192"),
     (Case("y = Resize(x,,s)", {"s": f32(1, 2, 2, 2)}), "Resize", "batch or channels"),
     (Case("i = Cast<to=7>(x) y = Reshape(x, i)", shape=(4,)), "Reshape", "'shape' is computed from the picture"),
     (Case("y = ArgMax<select_last_index=1>(x)", gives="int64"), "ArgMax", "select_last_index"),
@@ -346,6 +347,12 @@ MALFORMED = [
     Case("y = Conv(x, w)", {"w": floats(2, 3, 3, 3)}),
     Case("y = Conv<strides=[0,1]>(x, w)", W3),
     Case("c = ConstantOfShape(s) y = Add(x, c)", {"s": ints(2**40)}),
+    Case("c = Expand(k, s) y = Add(x, c)", {"k": number(1), "s": ints(2**20, 2**20)}),
+    Case("c = Tile(k, s) y = Add(x, c)", {"k": f32(1, 2), "s": ints(2**40)}),
+    Case(
+        "r = Range(a, b, d) f = Cast<to=1>(r) y = Add(x, f)",
+        {"a": np.array(0), "b": np.array(2**40), "d": np.array(1)},
+    ),
 ]
 
 

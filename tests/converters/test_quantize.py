@@ -110,7 +110,7 @@ def test_one_scale_for_all_channels_ruins_uneven_weights(
     assert coarse < fine
 
 
-@every_quantizer
+@every_target
 def test_the_same_pictures_give_the_same_bytes(
     target: Format, detector_files: Files, raw_pictures: list[np.ndarray]
 ) -> None:
@@ -238,6 +238,18 @@ def test_hard_swish_stays_out_of_tflites_int8(spec: InputSpec, raw_pictures: lis
     int8 = quantize_tflite(to_tflite(net, spec), raw_pictures[:4]).artifact
     assert "HARD_SWISH" in made_in_float(int8)
     assert coverage_of(int8) == Coverage(2, 2)
+
+
+@every_quantizer
+def test_a_maximum_over_padding_stays_a_maximum(
+    target: Format, spec: InputSpec, raw_pictures: list[np.ndarray]
+) -> None:
+    """TFLite pads with minus infinity here, which is no range for 8 bits; and not all values are above 0."""
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(3, 2, 1), nn.Conv2d(8, 8, 3)).eval()
+    files: Files = {"onnx": to_onnx(net, spec)} if target == "onnx" else {"tflite": to_tflite(net, spec)}
+    int8 = quantized(target, files, raw_pictures[:8])
+    assert coverage_of(int8.artifact) == Coverage(2, 2)
+    assert likeness(files[target].artifact, int8.artifact, raw_pictures[8:12]) > 0.999
 
 
 @every_target

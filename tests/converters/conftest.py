@@ -1,0 +1,131 @@
+"""Small networks with what real ones are made of, for the tests of exporting and quantizing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgekit.contract import Format, InputSpec
+from edgekit.converters.export import Exported
+from edgekit.converters.export.to_onnx import to_onnx
+from edgekit.converters.export.to_openvino import as_openvino
+from edgekit.converters.export.to_tflite import to_tflite
+
+IMAGENET = InputSpec(width=40, height=32, fit="stretch", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def conv(inside: int, outside: int, size: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    layer = nn.Conv2d(inside, outside, size, stride, size // 2, groups=groups, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(outside), nn.ReLU6())
+
+
+class Residual(nn.Module):
+    """MobileNetV2's block: widen, depthwise, narrow, add."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        wide = 4 * channels
+        self.way = nn.Sequential(
+            conv(channels, wide, 1),
+            conv(wide, wide, groups=wide),
+            nn.Conv2d(wide, channels, 1),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.way(x)
+
+
+class TinyClassifier(nn.Module):
+    """5 convolutions, 1 product, 10 classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(conv(3, 16, stride=2), Residual(16), conv(16, 32, stride=2))
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.adaptive_avg_pool2d(self.body(x), 1).flatten(1))
+
+
+class TinyDetector(nn.Module):
+    """6 convolutions on two maps; scores (1, 100, 3) after sigmoid, boxes (1, 100, 4): an SSD without its anchors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.near, self.far = conv(3, 16, stride=4), conv(16, 32, stride=2)
+        self.scores = nn.ModuleList(nn.Conv2d(c, 3, 3, padding=1) for c in (16, 32))
+        self.boxes = nn.ModuleList(nn.Conv2d(c, 4, 3, padding=1) for c in (16, 32))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        near = self.near(x)
+        maps = near, self.far(near)
+        scores, boxes = (
+            torch.cat([head(m).permute(0, 2, 3, 1).flatten(1, 2) for head, m in zip(heads, maps, strict=True)], 1)
+            for heads in (self.scores, self.boxes)
+        )
+        return scores.sigmoid(), (boxes / 4).exp()
+
+
+def settled(net: nn.Module) -> nn.Module:
+    """With batch statistics as training would leave them, so that activations are of the size that real ones are."""
+    torch.manual_seed(0)
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+            if layer.bias is not None:
+                nn.init.normal_(layer.bias, 0, 0.3)
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.normal_(layer.bias, 0, 0.3)
+    with torch.no_grad():
+        for _ in range(10):
+            net.train()(torch.randn(8, 3, IMAGENET.height, IMAGENET.width))
+    return net.eval()
+
+
+def pictures(count: int, spec: InputSpec = IMAGENET) -> list[np.ndarray]:
+    """Raw pixels of soft coloured blobs, (1, h, w, 3) uint8."""
+    dice = np.random.default_rng(1)
+    coarse = dice.integers(0, 256, (count, 4, 5, 3)).repeat(8, 1).repeat(8, 2)
+    noisy = coarse[:, : spec.height, : spec.width] + dice.normal(0, 12, (count, spec.height, spec.width, 3))
+    return [picture[None] for picture in noisy.clip(0, 255).astype(np.uint8)]
+
+
+def files_of(net: nn.Module) -> dict[Format, Exported]:
+    """The network in float for every target, taking raw pixels."""
+    onnx = to_onnx(net, IMAGENET)
+    return {"onnx": onnx, "openvino": as_openvino(onnx), "tflite": to_tflite(net, IMAGENET)}
+
+
+@pytest.fixture(scope="session")
+def spec() -> InputSpec:
+    return IMAGENET
+
+
+@pytest.fixture(scope="session")
+def classifier() -> nn.Module:
+    return settled(TinyClassifier())
+
+
+@pytest.fixture(scope="session")
+def detector() -> nn.Module:
+    return settled(TinyDetector())
+
+
+@pytest.fixture(scope="session")
+def raw_pictures() -> list[np.ndarray]:
+    return pictures(24)
+
+
+@pytest.fixture(scope="session")
+def classifier_files(classifier: nn.Module) -> dict[Format, Exported]:
+    return files_of(classifier)
+
+
+@pytest.fixture(scope="session")
+def detector_files(detector: nn.Module) -> dict[Format, Exported]:
+    return files_of(detector)
