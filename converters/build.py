@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -23,14 +24,13 @@ from edgekit.converters.data import Dataset, open_dataset
 from edgekit.converters.evaluate import evaluate
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
-from edgekit.converters.export.to_openvino import to_openvino
+from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.export.to_tflite import to_tflite
 from edgekit.converters.gate import Verdict, judge, worst
 from edgekit.converters.load import load_model
 from edgekit.converters.parity import check_parity
 from edgekit.converters.quantize.coverage import coverage_of
 from edgekit.converters.quantize.for_onnx import quantize_onnx
-from edgekit.converters.quantize.for_openvino import quantize_openvino
 from edgekit.converters.quantize.for_tflite import quantize_tflite
 from edgekit.converters.recipe import Recipe
 from edgekit.converters.scores import Score
@@ -46,8 +46,6 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 Precision: TypeAlias = Literal["float", "int8"]
 
 _OWN_ENGINE: dict[Format, EngineName] = {"onnx": "onnxruntime", "openvino": "openvino", "tflite": "litert"}
-_EXPORT = {"onnx": to_onnx, "openvino": to_openvino, "tflite": to_tflite}
-_QUANTIZE = {"onnx": quantize_onnx, "openvino": quantize_openvino, "tflite": quantize_tflite}
 _TOOLS = (
     "edgekit", "torch", "torchvision", "onnx", "onnxruntime", "openvino", "nncf", "ai-edge-litert", "litert-torch",
     "ai-edge-quantizer", "numpy", "opencv-python-headless",
@@ -172,23 +170,33 @@ def _exports(
     recipe: Recipe, module: torch.nn.Module, calibration: Dataset | None, tell: Progress
 ) -> Iterator[tuple[str, Exported]]:
     """Each variant's name and artifact: of each target in float, then in INT8 where the recipe quantizes."""
-    floats: dict[Format, Exported] = {}
-    for i, target in enumerate(recipe.targets):
-        tell("exporting", i, len(recipe.targets))
-        floats[target] = _EXPORT[target](module, recipe.input)
-        yield f"{target}-float", floats[target]
+    onnx = cache(lambda: to_onnx(module, recipe.input))
+    tflite = cache(lambda: to_tflite(module, recipe.input))
+    for done, target in enumerate(recipe.targets):
+        tell("exporting", done, len(recipe.targets))
+        yield f"{target}-float", _for_target(target, onnx, tflite)
     tell("exporting", len(recipe.targets), len(recipe.targets))
-    if recipe.quantize is None or calibration is None:
+    settings = recipe.quantize
+    if settings is None or calibration is None:
         return
+
+    def tensors(exported: Exported) -> list[npt.NDArray[Any]]:
+        return [preprocess(image, exported.input)[0] for _, image in calibration.pictures()]
+
+    def told(stage: str) -> Callable[[int, int], None]:
+        return lambda done, total: tell(stage, done, total)
+
+    int8_onnx = cache(lambda: quantize_onnx(onnx(), tensors(onnx()), settings, told("calibrating onnx")))
+    int8_tflite = cache(lambda: quantize_tflite(tflite(), tensors(tflite()), settings, told("calibrating tflite")))
     for target in recipe.targets:
+        yield f"{target}-int8", _for_target(target, int8_onnx, int8_tflite)
 
-        def told(done: int, total: int, stage: str = f"calibrating {target}") -> None:
-            tell(stage, done, total)
 
-        # OpenVINO's INT8 is made of the ONNX file, so it is that file's input that the pictures are prepared for
-        start = to_onnx(module, recipe.input) if target == "openvino" else floats[target]
-        tensors = [preprocess(image, start.input)[0] for _, image in calibration.pictures()]
-        yield f"{target}-int8", _QUANTIZE[target](start, tensors, recipe.quantize, told)
+def _for_target(target: Format, onnx: Callable[[], Exported], tflite: Callable[[], Exported]) -> Exported:
+    """OpenVINO's files are made of the ONNX ones, in float and in INT8."""
+    if target == "tflite":
+        return tflite()
+    return onnx() if target == "onnx" else as_openvino(onnx())
 
 
 def _seal(
