@@ -62,6 +62,11 @@ class Built:
     files: Mapping[str, bytes]
     verdict: Verdict
 
+    def allowing(self, what: str) -> Built:
+        """The same with a note in its evidence, for ever, that somebody allowed `what` the gate did not."""
+        evidence = replace(self.manifest.evidence, allowed=(*self.manifest.evidence.allowed, what))
+        return replace(self, manifest=replace(self.manifest, evidence=evidence))
+
     def write(self, path: Path | str, measured: Mapping[str, Any] | None = None) -> str:
         """Write the bundle to `path`, whole or not at all; returns its digest."""
         return write_bundle(path, self.manifest, self.files, measured)
@@ -176,18 +181,18 @@ def _exports(
         tell("exporting", done, len(recipe.targets))
         yield f"{target}-float", _for_target(target, onnx, tflite)
     tell("exporting", len(recipe.targets), len(recipe.targets))
-    settings = recipe.quantize
-    if settings is None or calibration is None:
+    step = recipe.quantize
+    if step is None or calibration is None:
         return
 
-    def tensors(exported: Exported) -> list[npt.NDArray[Any]]:
-        return [preprocess(image, exported.input)[0] for _, image in calibration.pictures()]
+    def quantized(start: Exported, target: Literal["onnx", "tflite"]) -> Exported:
+        tensors = [preprocess(image, start.input)[0] for _, image in calibration.pictures()]
+        stage = f"calibrating {target}"
+        run = {"onnx": quantize_onnx, "tflite": quantize_tflite}[target]
+        return run(start, tensors, step.settings(target), lambda done, total: tell(stage, done, total))
 
-    def told(stage: str) -> Callable[[int, int], None]:
-        return lambda done, total: tell(stage, done, total)
-
-    int8_onnx = cache(lambda: quantize_onnx(onnx(), tensors(onnx()), settings, told("calibrating onnx")))
-    int8_tflite = cache(lambda: quantize_tflite(tflite(), tensors(tflite()), settings, told("calibrating tflite")))
+    int8_onnx = cache(lambda: quantized(onnx(), "onnx"))
+    int8_tflite = cache(lambda: quantized(tflite(), "tflite"))
     for target in recipe.targets:
         yield f"{target}-int8", _for_target(target, int8_onnx, int8_tflite)
 

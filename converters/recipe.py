@@ -14,16 +14,29 @@ from edgekit.contract import Format, HeadSpec, InputSpec
 from edgekit.converters.data import DataSpec
 from edgekit.converters.gate import Gate
 from edgekit.converters.load import ModelSpec
-from edgekit.converters.quantize import Int8Settings
+from edgekit.converters.quantize import Calibrator, Int8Settings
 from edgekit.errors import SettingsError
 from edgekit.schema import STRICT
 
 
 @dataclass(frozen=True)
-class Quantize(Int8Settings):
-    """Static INT8 of every target, calibrated on the recipe's calibration pictures."""
+class Quantize:
+    """Static INT8 of every target, calibrated on the recipe's calibration pictures; see `Int8Settings`.
+
+    keep_float: operators that stay in float, for each target by the names or patterns of its own file:
+    `{ onnx = ["Conv_7"], tflite = ["CONV_2D_0"] }`. OpenVINO's file is made of the ONNX one.
+    """
+
+    __pydantic_config__ = STRICT
 
     kind: Literal["quantize"] = "quantize"
+    per_channel: bool = True
+    calibration: Calibrator = "minmax"
+    keep_float: dict[Literal["onnx", "tflite"], tuple[str, ...]] = field(default_factory=dict)
+
+    def settings(self, target: Literal["onnx", "tflite"]) -> Int8Settings:
+        """What the quantizer of one target goes by."""
+        return Int8Settings(self.per_channel, self.calibration, self.keep_float.get(target, ()))
 
 
 Step: TypeAlias = Quantize

@@ -230,7 +230,7 @@ def golden_files(golden: list[Golden]) -> dict[str, bytes]:
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

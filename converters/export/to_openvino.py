@@ -28,11 +28,12 @@ def as_openvino(exported: Exported) -> Exported:
     if exported.artifact.format != "onnx":
         raise ValueError(f"as_openvino takes ONNX; got {exported.artifact.format}")
     import openvino
-    from openvino._offline_transformations import apply_moc_transformations  # as openvino.convert_model does
+    from openvino._offline_transformations import apply_fused_names_cleanup, apply_moc_transformations
 
     try:
         model = openvino.Core().read_model(exported.artifact.model)
-        apply_moc_transformations(model, cf=True)
+        apply_moc_transformations(model, cf=True)  # as openvino.convert_model does
+        apply_fused_names_cleanup(model)  # names with OpenVINO's own count in them, see _name
     except RuntimeError as error:
         raise ConversionError(f"OpenVINO cannot read this ONNX file: {str(error).strip().splitlines()[-1]}") from error
     _name(model)

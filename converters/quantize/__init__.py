@@ -23,6 +23,8 @@ Calibration: TypeAlias = Iterable[np.ndarray]
 # Called with (done, all); all is 0 where the set does not know its length.
 Progress: TypeAlias = Callable[[int, int], None]
 
+Calibrator: TypeAlias = Literal["minmax", "percentile", "entropy"]
+
 
 @dataclass(frozen=True)
 class Int8Settings:
@@ -40,7 +42,7 @@ class Int8Settings:
     __pydantic_config__ = STRICT
 
     per_channel: bool = True
-    calibration: Literal["minmax", "percentile", "entropy"] = "minmax"
+    calibration: Calibrator = "minmax"
     keep_float: tuple[str, ...] = ()
 
     def keeps(self, operator: str) -> bool:

@@ -45,6 +45,8 @@ def build(
     if verdict == "FAIL" or (verdict == "INCONCLUSIVE" and not allow_inconclusive):
         show.err.print(f"{verdict}: {output} was not written", soft_wrap=True)
         raise typer.Exit(1 if verdict == "FAIL" else 2)
+    if verdict == "INCONCLUSIVE":
+        built = built.allowing("inconclusive")
     digest = write_measured(built, output) if measure else built.write(output)
     show.err.print(f"{verdict}: {output} written, digest {digest[:16]}", soft_wrap=True)
 

@@ -229,7 +229,9 @@ def test_pictures_that_cannot_be_decoded_are_counted_and_named_truncated_ones_to
     (tmp_path / "c.png").write_bytes(b"")
     shop = open_dataset(spec, FRUIT, tmp_path)
     assert [fault.split("/")[-1].split(":")[0] for fault in shop.unreadable()] == ["b.png", "c.png", "d.jpg"]
-    with pytest.raises(DataError, match=r"3 faults: .*b.png: not a picture.*c.png: empty file.*d.jpg: a JPEG that was cut short"):
+    with pytest.raises(
+        DataError, match=r"3 faults: .*b.png: not a picture.*c.png: empty file.*d.jpg: a JPEG that was cut short"
+    ):
         shop.check_readable()
     with pytest.raises(DataError, match=r"b\.png"):
         list(shop.pictures())

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import io
-import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,16 +49,6 @@ def exported(net: nn.Module, shape: tuple[int, ...], **options: Any) -> bytes:
         warnings.simplefilter("ignore")
         torch.onnx.export(net, (torch.zeros(shape),), cast(Any, kept), **{**settings, **options})
     return kept.getvalue()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def without_traces() -> Iterator[None]:
-    """torch writes a trace record of every export; collecting them for a report made exports ten times slower."""
-    trace = logging.getLogger("torch.__trace")
-    level = trace.level
-    trace.setLevel(logging.WARNING)
-    yield
-    trace.setLevel(level)
 
 
 @pytest.fixture(scope="module")

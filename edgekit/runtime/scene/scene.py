@@ -242,9 +242,6 @@ def _area(product: int) -> float:
     return float((sprite(product)[..., 3] > 127).sum()) / SPRITE_DETAIL**2
 
 
-_EXAMPLES = {"seed": "3", "frames": "300", "fps": "15", "size": "640x480"}
-
-
 def open_scene(address: str) -> Scene:
     """The scene at an address: `scene:shelf?seed=3&frames=300&fps=15&size=640x480`, every part after the '?' optional.
 
@@ -261,21 +258,30 @@ def open_scene(address: str) -> Scene:
 
 def _settings(query: str) -> dict[str, Any]:
     """The keys after the '?', as `Scene` takes them."""
-    read: dict[str, Callable[[str], Any]] = {"seed": int, "frames": int, "fps": float, "size": _size}
     settings: dict[str, Any] = {}
     for part in query.split("&") if query else ():
         key, _, value = part.partition("=")
-        if key not in read:
-            raise ValueError(f"no key '{key}'; there are: {', '.join(read)}")
+        if key not in _KEYS:
+            raise ValueError(f"no key '{key}'; there are: {', '.join(_KEYS)}")
         if key in settings:
             raise ValueError(f"'{key}' stands twice")
+        read, example = _KEYS[key]
         try:
-            settings[key] = read[key](value)
+            settings[key] = read(value)
         except ValueError:
-            raise ValueError(f"{key} cannot be '{value}'; as in {key}={_EXAMPLES[key]}") from None
+            raise ValueError(f"{key} cannot be '{value}'; as in {key}={example}") from None
     return settings
 
 
 def _size(text: str) -> tuple[int, int]:
     width, height = text.split("x")
     return int(width), int(height)
+
+
+# What an address may say after its '?': how it is read, and an example of it.
+_KEYS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "seed": (int, "3"),
+    "frames": (int, "300"),
+    "fps": (float, "15"),
+    "size": (_size, "640x480"),
+}

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgekit.runtime.scene.stage import MARGIN, ROWS, Room
 
-_REACH_S = 2.4  # from the hand's appearance until it is gone again
+_REACH_S = 2.2  # from the hand's appearance until it is gone again
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def write_script(rng: np.random.Generator, room: Room, frames: int, fps: float) 
         shoulder = _shoulder(rng, room, slot)
         acts.append(Act(first, first + round(_REACH_S * fps), slot, takes, shoulder))
         stocked ^= {slot}
-        first = acts[-1].last + 1 + round(fps * float(rng.uniform(0.4, 1.6)))
+        first = acts[-1].last + 1 + round(fps * float(rng.uniform(1.0, 2.8)))
     return acts
 
 
