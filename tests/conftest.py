@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-
-# pytest's importlib mode leaves sys.path alone, so what tests share has to be found by us
-sys.path.insert(0, str(Path(__file__).parent))
 
 # torch.export logs every step to this logger; collected by pytest for its reports, that makes exports ten times slower
 logging.getLogger("torch.__trace").setLevel(logging.WARNING)
