@@ -1,8 +1,9 @@
-"""Draws on a picture what was seen in it: boxes in one colour a label, names, track numbers and what the frame cost."""
+"""Draws on a picture what was seen in it: boxes in a colour for each product, names, and what the frame cost."""
 
 from __future__ import annotations
 
 import unicodedata
+import zlib
 
 import cv2
 import numpy as np
@@ -41,22 +42,30 @@ def annotate(image: Image, seen: Observation) -> Image:
     drawn = image.copy()
     found = seen.detections
     for i in np.argsort(found.scores, kind="stable").tolist():  # the best on top
-        colour = COLOURS[int(found.labels[i]) % len(COLOURS)]
+        colour = colour_of(seen, i)
         x0, y0, x1, y1 = (round(edge) for edge in found.boxes[i].tolist())
         cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, _stroke(image) + 1, cv2.LINE_AA)
-        write(drawn, caption(seen, i), (x0, y0), colour, above=True)
+        # no wider than its box, so that the names of a full shelf do not cover each other
+        write(drawn, caption(seen, i), (x0, y0), colour, above=True, width=max(x1 - x0, image.shape[1] // 10))
     write(drawn, times(seen), (0, image.shape[0]), _INK, above=True)
     return drawn
 
 
+def colour_of(seen: Observation, i: int) -> Colour:
+    """The colour of box i: its product's where one is known, or its label's; the same name always has the same."""
+    product = seen.products[i]
+    kind = int(seen.detections.labels[i]) if product is None else zlib.crc32(product.label.encode())
+    return COLOURS[kind % len(COLOURS)]
+
+
 def caption(seen: Observation, i: int) -> str:
-    """What stands at box i: `#3 cola 0.87`."""
+    """What stands at box i: `cola 0.87 #3`."""
     product = seen.products[i]
     name, score = (
         (seen.labels[i], float(seen.detections.scores[i])) if product is None else (product.label, product.score)
     )
     ids = seen.detections.track_ids
-    return f"{name} {score:.2f}" if ids is None else f"#{ids[i]} {name} {score:.2f}"
+    return f"{name} {score:.2f}" if ids is None else f"{name} {score:.2f} #{ids[i]}"
 
 
 def times(seen: Observation) -> str:
@@ -65,18 +74,18 @@ def times(seen: Observation) -> str:
     return f"frame {seen.index}  age {seen.age_ms:.0f} ms  {stages}  dropped {seen.dropped}"
 
 
-def write(image: Image, text: str, at: tuple[int, int], colour: Colour, above: bool) -> None:
+def write(image: Image, text: str, at: tuple[int, int], colour: Colour, above: bool, width: int | None = None) -> None:
     """Text on a patch of `colour`, in place, its corner (lower left, or upper left) at `at` as far as the picture
-    allows."""
+    allows; cut where the patch would be wider than `width` or the picture."""
     scale, stroke = _scale(image), _stroke(image)
     pad = 2 * stroke
-    height, width = image.shape[:2]
-    text = fitted(text, width - 2 * pad, scale, stroke)
+    height, whole = image.shape[:2]
+    text = fitted(text, min(width or whole, whole) - 2 * pad, scale, stroke)
     (w, h), below = cv2.getTextSize(text, _FONT, scale, stroke)
     patch_w, patch_h = w + 2 * pad, h + below + 2 * pad
     if not text or patch_h > height:
         return
-    x = min(max(at[0], 0), width - patch_w)
+    x = min(max(at[0], 0), whole - patch_w)
     y = min(max(at[1] - patch_h * above, 0), height - patch_h)
     cv2.rectangle(image, (x, y), (x + patch_w - 1, y + patch_h - 1), colour, cv2.FILLED)
     cv2.putText(image, text, (x + pad, y + pad + h), _FONT, scale, _readable_on(colour), stroke, cv2.LINE_AA)

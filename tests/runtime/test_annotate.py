@@ -10,7 +10,7 @@ import pytest
 from painted import SEEN, paint
 
 from edgekit.frames import Detections
-from edgekit.runtime.annotate import COLOURS, annotate, caption, fitted, times, write
+from edgekit.runtime.annotate import COLOURS, annotate, caption, colour_of, times, write
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -24,15 +24,28 @@ def test_the_picture_itself_is_left_alone() -> None:
 
 
 def test_the_captions_say_number_name_and_score() -> None:
-    assert caption(SEEN, 0) == "#1 cola ½ l 0.87"
-    assert caption(replace(SEEN, products=(None,)), 0) == "#1 bottle 0.91"
+    assert caption(SEEN, 0) == "cola ½ l 0.87 #1"
+    assert caption(replace(SEEN, products=(None,)), 0) == "bottle 0.91 #1"
     assert caption(replace(SEEN, detections=replace(SEEN.detections, track_ids=None)), 0) == "cola ½ l 0.87"
     assert times(SEEN) == "frame 12  age 41 ms  detect 20.4  track 0.2  dropped 0"
 
 
-def test_a_box_has_its_labels_colour() -> None:
-    drawn = annotate(paint(size=(640, 360)), SEEN)
-    assert drawn[180, 30].tolist() == list(COLOURS[0])
+def test_a_box_has_its_labels_colour_and_once_it_is_known_its_products() -> None:
+    unknown = replace(SEEN, products=(None,))
+    assert colour_of(unknown, 0) == COLOURS[0]
+    assert colour_of(SEEN, 0) == colour_of(SEEN, 0) != COLOURS[0]
+    for seen in (unknown, SEEN):
+        drawn = annotate(paint(size=(640, 360)), seen)
+        assert drawn[180, 30].tolist() == list(colour_of(seen, 0))
+
+
+def test_a_caption_is_no_wider_than_its_box_on_a_full_shelf() -> None:
+    box = np.array([[100.0, 100, 180, 200]])
+    seen = replace(SEEN, detections=replace(SEEN.detections, boxes=box))
+    before = paint(size=(640, 360))
+    changed = np.flatnonzero((annotate(before, seen) != before)[60:99].any(axis=(0, 2)))
+    assert changed.min() >= 99
+    assert changed.max() <= 181
 
 
 @pytest.mark.parametrize("corner", [(-30, -10), (0, 0), (630, 0), (700, 400), (635, 359), (0, 359)])
