@@ -68,11 +68,13 @@ def front(points: Sequence[Point], x_name: str, y_name: str, width: int = 760, h
         parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick_y:.3f}</text>')
     best = [at(p) for p in _best(points)]
     parts.append('<path d="M' + "L".join(f"{x:.1f} {y:.1f}" for x, y in best) + '" stroke="#9b9a97" fill="none"/>')
+    taken: list[tuple[float, float]] = []
     for i, p in enumerate(points):
         x, y = at(p)
         radius, colour = 4 + 8 * math.sqrt(p.size / largest), COLOURS[i % len(COLOURS)]
         circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour}" fill-opacity=".75"/>'
-        parts.append(f'{circle}<text x="{x + radius + 4:.1f}" y="{y + 4:.1f}">{escape(p.name)}</text>')
+        label = _free(x + radius + 4, y + 4, taken)
+        parts.append(f'{circle}<text x="{label[0]:.1f}" y="{label[1]:.1f}" fill="{colour}">{escape(p.name)}</text>')
     middle = (width + left - right) / 2
     parts.append(f'<text x="{middle}" y="{height - 8}" text-anchor="middle">{escape(x_name)}</text>')
     parts.append(
@@ -88,6 +90,16 @@ def _best(points: Sequence[Point]) -> list[Point]:
         if not found or p.y > found[-1].y:
             found.append(p)
     return found
+
+
+def _free(
+    x: float, y: float, taken: list[tuple[float, float]], line: float = 14, word: float = 100
+) -> tuple[float, float]:
+    """The place for a label nearest to (x, y), going down, where no other one stands; it is added to `taken`."""
+    while any(abs(x - other_x) < word and abs(y - other_y) < line for other_x, other_y in taken):
+        y += line
+    taken.append((x, y))
+    return x, y
 
 
 def _span(values: Sequence[float], floor: float | None = None) -> tuple[float, float]:

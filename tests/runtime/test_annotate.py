@@ -10,7 +10,7 @@ import pytest
 from painted import SEEN, paint
 
 from edgekit.frames import Detections
-from edgekit.runtime.annotate import COLOURS, annotate, caption, colour_of, times, write
+from edgekit.runtime.annotate import COLOURS, annotate, caption, colour_of, fitted, times, write
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
