@@ -32,7 +32,7 @@ check: $(READY)  ## format, lint, types, and which way imports point
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## the speed table of README, from interleaved runs on this host
-	$(BIN)/python -m edgekit.benchmarks.speed
+	$(BIN)/python -m edgekit.benchmarks.speed $(addprefix --bundle ,$(wildcard out/yolox-nano-*.ekb))
 
 format: $(READY)
 	$(BIN)/ruff format .

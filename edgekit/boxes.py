@@ -24,11 +24,11 @@ def area(boxes: Boxes) -> Boxes:
 
 def iou(a: Boxes, b: Boxes) -> Boxes:
     """(n, m): intersection over union of each box of `a` with each of `b`; 0 for boxes without an area."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    sides = np.maximum(high - low, 0)
-    common = sides[..., 0] * sides[..., 1]
-    union = area(a)[:, None] + area(b)[None, :] - common
+    from_a, from_b = np.ascontiguousarray(a.T)[:, :, None], np.ascontiguousarray(b.T)[:, None]
+    sides = np.minimum(from_a[2:], from_b[2:]) - np.maximum(from_a[:2], from_b[:2])
+    width, height = np.maximum(sides, 0, out=sides)
+    common = width * height
+    union = area(a)[:, None] + area(b) - common
     shared: Boxes = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
     return shared
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
@@ -86,7 +86,7 @@ class Detector(_Task):
     def __call__(self, image: Image) -> Detections:
         outputs, placement, answered = self._run(image, "detect")
         found = decode_detections(outputs, self.head, self.spec, len(self.labels))
-        found = replace(found, boxes=placement.to_frame(found.boxes))
+        found = Detections(placement.to_frame(found.boxes), found.scores, found.labels)
         self.stages_ms["decode"] = (time.perf_counter() - answered) * 1e3
         return found
 

@@ -22,8 +22,9 @@ def to_openvino(module: nn.Module, spec: InputSpec, *, raw: bool = True) -> Expo
 def as_openvino(exported: Exported) -> Exported:
     """An exported ONNX file, float or QDQ, as IR. Weights stay as they are: nothing is rounded to float16 here.
 
-    What OpenVINO would work out at every load is worked out here once: YOLOX-nano's 1983 operators become 618, with the
-    same outputs to the last bit, and a device starts in half the time.
+    What OpenVINO would work out at every load is worked out here once: YOLOX-nano's 1983 operators become 618, and
+    loading takes 0.15 instead of 0.27 CPU-s. Float outputs are the same to the last bit. Those of INT8 are not, so
+    this file is evaluated by itself.
     """
     if exported.artifact.format != "onnx":
         raise ValueError(f"as_openvino takes ONNX; got {exported.artifact.format}")

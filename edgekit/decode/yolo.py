@@ -9,7 +9,7 @@ import numpy as np
 from edgekit.boxes import xywh_to_xyxy
 from edgekit.contract import InputSpec, Yolo, YoloV5, YoloX
 from edgekit.decode.candidates import found, grid, logit, objects, sigmoid, strongest
-from edgekit.decode.outputs import Outputs, Shape, expect, finite, probabilities
+from edgekit.decode.outputs import Outputs, Shape, expect, finite
 from edgekit.errors import ContractError
 from edgekit.frames import Detections, FloatArray
 
@@ -36,15 +36,12 @@ def decode_yolox(outputs: Outputs, head: YoloX, spec: InputSpec, labels: int) ->
     what = f"a yolox head with {labels} labels at {spec.width}x{spec.height}"
     cells, strides = grid(spec.width, spec.height, head.strides)
     (rows,) = expect(outputs, [(1, len(cells), 5 + labels)], what)
-    probabilities(rows[:, 4], what)
-    where = np.flatnonzero(rows[:, 4] >= head.score)
-    rows = rows[where]
+    where, scores, label = objects(rows, head.score, what)
+    boxes, strides = rows[where, :4], strides[where]
+    boxes[:, :2] += cells[where]
     with np.errstate(over="ignore"):  # an infinite side is found out by `found`
-        sides = np.exp(rows[:, 2:4]) * strides[where]
-    centres = (rows[:, :2] + cells[where]) * strides[where]
-    decoded = np.concatenate((centres, sides, rows[:, 4:]), axis=1)
-    decoded, scores, label = objects(decoded, head.score, what)
-    return found(xywh_to_xyxy(decoded[:, :4]), scores, label, what)
+        np.exp(boxes[:, 2:], out=boxes[:, 2:])
+    return found(xywh_to_xyxy(boxes * strides), scores, label, what)
 
 
 def decode_yolov5(outputs: Outputs, head: YoloV5, spec: InputSpec, labels: int) -> Detections:
@@ -55,8 +52,8 @@ def decode_yolov5(outputs: Outputs, head: YoloV5, spec: InputSpec, labels: int) 
     else:
         maps = expect(outputs, _map_shapes(outputs, head, spec, labels), what)
         rows = np.concatenate([_anchored(each, level, head, labels, what) for level, each in enumerate(maps)])
-    rows, scores, label = objects(rows, head.score, what)
-    return found(xywh_to_xyxy(rows[:, :4]), scores, label, what)
+    where, scores, label = objects(rows, head.score, what)
+    return found(xywh_to_xyxy(rows[where, :4]), scores, label, what)
 
 
 def _map_shapes(outputs: Outputs, head: YoloV5, spec: InputSpec, labels: int) -> list[Shape]:

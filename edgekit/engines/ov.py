@@ -64,24 +64,26 @@ class OpenVinoSession(Session):
 
 
 def import_openvino() -> Any:
-    """The openvino package, without its telemetry.
+    """The openvino package, without its model converter and the telemetry that comes with it.
 
-    `import openvino` by itself writes a client id under ~/intel and sends an event to Google Analytics from a thread of
-    its own (seen with strace, 2026.4.1). With openvino_telemetry not importable it takes its own stub instead; the
-    package is importable again afterwards. Where a program has imported openvino before, that was its decision.
+    `import openvino` by itself loads openvino.tools.ovc, which costs 10 MB, writes a client id under ~/intel and sends
+    an event to Google Analytics from a thread of its own (seen with strace, 2026.4.1). OpenVINO does without it where
+    it cannot be imported. Afterwards it can: what `openvino.convert_model` would be is in openvino.tools.ovc. Where a
+    program has imported openvino before, that was its decision.
     """
-    return import_engine("openvino", "openvino", _import_without_telemetry)
+    return import_engine("openvino", "openvino", _import_without_converter)
 
 
-def _import_without_telemetry(module: str) -> ModuleType:
-    known = "openvino_telemetry" in sys.modules
+def _import_without_converter(module: str) -> ModuleType:
+    converter = "openvino.tools.ovc"
+    known = converter in sys.modules
     if not known:
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # the import system's word for "no"
+        sys.modules[converter] = None  # type: ignore[assignment]  # the import system's word for "no"
     try:
         return importlib.import_module(module)
     finally:
         if not known:
-            del sys.modules["openvino_telemetry"]
+            del sys.modules[converter]
 
 
 def _compile(core: Any, artifact: Artifact, plan: EnginePlan) -> Any:

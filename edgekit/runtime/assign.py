@@ -40,9 +40,14 @@ def assign(costs: Costs) -> Pairs:
         order = np.argsort(rows)
         return rows[order], columns[order]
     n, m = costs.shape
-    row_price, column_price = np.zeros(n), np.zeros(m)
+    if not n:
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    row_price, column_price = costs.min(axis=1), np.zeros(m)
     row_of = np.full(m, -1, np.intp)
-    for row in range(n):
+    # Each row gets its cheapest column, if no row before wants the same: few are left to search for.
+    columns, first = np.unique(costs.argmin(axis=1), return_index=True)
+    row_of[columns] = first
+    for row in set(range(n)).difference(first.tolist()):
         _augment(costs, row, row_price, column_price, row_of)
     columns = np.flatnonzero(row_of >= 0)
     order = np.argsort(row_of[columns])

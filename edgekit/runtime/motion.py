@@ -71,13 +71,12 @@ class Motion:
         position, _, spread, cross, _ = self.beliefs
         surprise = centre_and_size(boxes) - position
         total = spread + POSITION_NOISE**2 * _scale(position) ** 2
-        gain, gain_velocity = spread / total, cross / total
-        return Motion(
-            self.beliefs
-            + np.stack(
-                [gain * surprise, gain_velocity * surprise, -gain * spread, -gain * cross, -gain_velocity * cross]
-            )
-        )
+        gains = self.beliefs[2:4] / total  # of the position, and of the velocity
+        beliefs = self.beliefs.copy()
+        beliefs[:2] += gains * surprise
+        beliefs[2:4] -= gains[0] * self.beliefs[2:4]
+        beliefs[4] -= gains[1] * cross
+        return Motion(beliefs)
 
     def of_steady_size(self, which: npt.NDArray[np.bool_]) -> Motion:
         """The same with the boxes in `which` no longer growing or shrinking: nobody looks after those that are lost."""

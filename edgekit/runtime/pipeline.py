@@ -82,25 +82,29 @@ class Observation:
             "spent_ms": round(self.spent_ms, 3),
             "dropped": self.dropped,
             "stages_ms": {stage: round(spent, 3) for stage, spent in self.stages_ms.items()},
-            "detections": [self._thing(i) for i in range(len(self.detections))],
+            "detections": self._things(),
         }
 
     def to_json(self) -> str:
         """One line of JSON, without the line's end."""
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
-    def _thing(self, i: int) -> dict[str, Any]:
-        found, product = self.detections, self.products[i]
-        thing: dict[str, Any] = {
-            "label": self.labels[i],
-            "score": round(float(found.scores[i]), 3),
-            "box": [round(edge, 1) for edge in found.boxes[i].tolist()],
-        }
+    def _things(self) -> list[dict[str, Any]]:
+        """Rounded and listed for all at once: one by one, twenty things took longer than writing the whole line."""
+        found = self.detections
+        scores = found.scores.astype(np.float64).round(3).tolist()
+        boxes = found.boxes.astype(np.float64).round(1).tolist()
+        things: list[dict[str, Any]] = [
+            {"label": label, "score": score, "box": box}
+            for label, score, box in zip(self.labels, scores, boxes, strict=True)
+        ]
         if found.track_ids is not None:
-            thing["id"] = int(found.track_ids[i])
-        if product is not None:
-            thing["product"] = {"label": product.label, "score": round(product.score, 3)}
-        return thing
+            for thing, track_id in zip(things, found.track_ids.tolist(), strict=True):
+                thing["id"] = track_id
+        for thing, product in zip(things, self.products, strict=True):
+            if product is not None:
+                thing["product"] = {"label": product.label, "score": round(product.score, 3)}
+        return things
 
 
 @dataclass(frozen=True, eq=False)

@@ -164,8 +164,8 @@ class Tracker:
         settings = self.settings
         tracks = self._tracks.predicted(frame_gap, settings.keep)
         track_of = _associate(tracks, found, settings)
-        old = np.flatnonzero(track_of >= 0)
-        new = np.flatnonzero((track_of < 0) & (found.scores >= settings.start))
+        (old,) = (track_of >= 0).nonzero()
+        (new,) = ((track_of < 0) & (found.scores >= settings.start)).nonzero()
         missed = np.ones(len(tracks), np.bool_)
         missed[track_of[old]] = False
 
@@ -176,7 +176,7 @@ class Tracker:
         self._next_id = max(self._next_id, int(present.ids.max(initial=0)) + 1)
         self._tracks = present.joined(tracks[missed].missed(settings.keep)) if missed.any() else present
         self._first_frame = False
-        return _reported(found[np.concatenate([old, new])], present.ids)
+        return _reported(found, np.concatenate([old, new]), present.ids)
 
 
 def _associate(tracks: _Tracks, found: Detections, settings: TrackSettings) -> IntArray:
@@ -201,16 +201,18 @@ def _associate(tracks: _Tracks, found: Detections, settings: TrackSettings) -> I
         (confirmed & ~tracks.lost, weak, by_overlap, 1 - settings.weak_overlap),
         (~confirmed, sure, by_score, settings.max_cost),
     ):
-        rows, columns = np.flatnonzero(candidates & free), np.flatnonzero(detections & (track_of < 0))
-        if not len(rows) or not len(columns):
+        (columns,) = (detections & (track_of < 0)).nonzero()
+        if not len(columns):
             continue
+        (rows,) = (candidates & free).nonzero()
         i, j = assign_below(costs[rows[:, None], columns], limit)
         track_of[columns[j]] = rows[i]
         free[rows[i]] = False
     return track_of
 
 
-def _reported(found: Detections, ids: IntArray) -> Detections:
-    order = np.argsort(ids, kind="stable")
+def _reported(found: Detections, which: IntArray, ids: IntArray) -> Detections:
+    """Of the detections at `which` those that have an id, by their ids."""
+    order = ids.argsort(kind="stable")
     order = order[ids[order] > 0]
-    return found[order].tracked(ids[order])
+    return found[which[order]].tracked(ids[order])
