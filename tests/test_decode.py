@@ -549,7 +549,7 @@ def test_an_embedding_that_breaks_its_contract(outputs, message):
         (EndToEnd, {"outputs": ("rows", "count")}),
         (YoloV5, {"strides": (8, 16)}),
         (YoloV5, {"anchors": ((1, 2), (1, 2, 3), (1, 2))}),
-        (Ssd, {}),
+        (Ssd, {"grids": ((4, 4),)}),
     ],
 )
 def test_heads_that_cannot_be_are_refused_when_made(head, settings):
