@@ -18,7 +18,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from edgekit.bundle import Evidence, Golden, Manifest, Variant, VariantEvidence, golden_files, write_bundle
+from edgekit import schema
+from edgekit.bundle import (
+    CLASSES,
+    Evidence,
+    Golden,
+    Manifest,
+    Variant,
+    VariantEvidence,
+    canonical,
+    golden_files,
+    write_bundle,
+)
 from edgekit.contract import AnyHead, Format, InputSpec, task_of
 from edgekit.converters.data import Dataset, open_dataset
 from edgekit.converters.evaluate import evaluate
@@ -119,6 +130,7 @@ def build(recipe: Recipe, progress: Progress | None = None) -> Built:
 class _Judged:
     evidence: VariantEvidence
     verdict: Verdict
+    score: Score
 
 
 class _Bench:
@@ -165,7 +177,7 @@ class _Bench:
             golden_error=round(max((relative_error(want, got) for want, got in golden), default=0.0), 6),
             int8_convolutions=(coverage.int8, coverage.total) if coverage else None,
         )
-        return _Judged(evidence, verdict)
+        return _Judged(evidence, verdict, score)
 
     def _evaluate(self, task: AnyTask, stage: str) -> Score:
         return evaluate(task, self.evaluation, lambda done, total: self.tell(stage, done, total))
@@ -221,6 +233,8 @@ def _seal(
         files[variant.model] = exported.artifact.model
         if variant.weights is not None:
             files[variant.weights] = exported.artifact.weights
+    scores = {"framework": bench.score} | {name: each.score for name, each in judged.items()}
+    files[CLASSES] = canonical({name: schema.dump(score)["classes"] for name, score in scores.items()})
     data = {"evaluation": bench.evaluation.digest()}
     if calibration is not None:
         data["calibration"] = calibration.digest()

@@ -29,6 +29,7 @@ from edgekit.frames import Image
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MEASURED = "measured.json"
+CLASSES = "evidence/classes.json"
 _LARGEST_MANIFEST = 16 << 20  # bytes; read before anything is known about the file
 
 Outcome: TypeAlias = Literal["PASS", "FAIL", "INCONCLUSIVE"]
@@ -177,6 +178,15 @@ class Bundle:
         """The golden frames with the framework's outputs."""
         return [self._golden(i) for i in range(self.manifest.golden)]
 
+    def classes(self, variant: str) -> list[dict[str, Any]]:
+        """What was found of each class, by a variant or by the 'framework': recall, precision, F1, or AP and recall."""
+        if CLASSES not in self.manifest.files:
+            raise BundleError(f"{self.path} holds no figures by class")
+        found: dict[str, list[dict[str, Any]]] = json.loads(self.read(CLASSES))
+        if variant not in found:
+            raise BundleError(f"{self.path} has no variant '{variant}'; there are: {', '.join(found)}")
+        return found[variant]
+
     def measured(self) -> dict[str, Any]:
         """The times that the building host measured; empty where none were taken. Not covered by the digest."""
         if MEASURED not in self._archive.namelist():
@@ -205,13 +215,13 @@ def write_bundle(
 ) -> str:
     """Write `files` and the manifest, completed with their digests, to `path`, whole or not at all: the digest."""
     entries = {name: FileEntry(hashlib.sha256(files[name]).hexdigest(), len(files[name])) for name in sorted(files)}
-    text = _canonical({**schema.dump(manifest), "files": schema.dump(entries)})
+    text = canonical({**schema.dump(manifest), "files": schema.dump(entries)})
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _add(archive, MANIFEST, text)
         for name in sorted(files):
             _add(archive, name, files[name])
         if measured is not None:
-            _add(archive, MEASURED, _canonical(measured))
+            _add(archive, MEASURED, canonical(measured))
     return hashlib.sha256(text).hexdigest()
 
 
@@ -229,7 +239,8 @@ def golden_files(golden: list[Golden]) -> dict[str, bytes]:
     return files
 
 
-def _canonical(content: Mapping[str, Any]) -> bytes:
+def canonical(content: Mapping[str, Any]) -> bytes:
+    """JSON that is the same for the same content, byte for byte; NaN is a ValueError."""
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 

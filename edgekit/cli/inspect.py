@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from edgekit.bundle import Bundle, Manifest
+from edgekit.cli import show
 from edgekit.plan import EngineName
 
 
 def inspect(
     bundle: Annotated[Path, typer.Argument(help="A bundle (.ekb).")],
     json: Annotated[bool, typer.Option("--json", help="The whole manifest as JSON instead.")] = False,
+    classes: Annotated[
+        str | None, typer.Option(help="The figures of every class instead, of this variant or of 'framework'.")
+    ] = None,
 ) -> None:
     """Print what a bundle is, what it expects, and the proof that its accuracy held."""
     from edgekit import schema
-    from edgekit.cli import show
 
     with Bundle.open(bundle) as opened:
         manifest = opened.manifest
@@ -26,6 +29,9 @@ def inspect(
 
             content = {"digest": opened.digest, **schema.dump(manifest), "measured": opened.measured()}
             typer.echo(json_.dumps(content, indent=2, ensure_ascii=False))
+            return
+        if classes is not None:
+            show.table(f"{manifest.name}, {classes}", *_by_class(opened.classes(classes)))
             return
         _describe(opened)
         show.table("accuracy, by each variant's own engine", *_accuracy(opened), left=2)
@@ -43,7 +49,6 @@ def verify(
 
     Needs no torch. Exit code 1 where a variant differs or kills its engine, 2 where no variant could be run here.
     """
-    from edgekit.cli import show
     from edgekit.profile import DeviceProfile
     from edgekit.verify import verify_bundle
 
@@ -67,8 +72,6 @@ def register(app: typer.Typer) -> None:
 
 
 def _describe(bundle: Bundle) -> None:
-    from edgekit.cli import show
-
     manifest, spec = bundle.manifest, bundle.manifest.input
     labels = ", ".join(manifest.labels[:6]) + (", ..." if len(manifest.labels) > 6 else "")
     for line in (
@@ -83,8 +86,6 @@ def _describe(bundle: Bundle) -> None:
 
 def _accuracy(bundle: Bundle) -> tuple[list[str], list[list[str]]]:
     """Columns and rows: the framework first, then each variant with its size, INT8 share, latency and verdict."""
-    from edgekit.cli import show
-
     evidence, latency = bundle.manifest.evidence, bundle.measured().get("latency", {})
     figures = list(evidence.framework)
     columns = ["variant", "engine", *figures, "size", "int8 convs", "p50 here", "verdict"]
@@ -104,6 +105,13 @@ def _accuracy(bundle: Bundle) -> tuple[list[str], list[list[str]]]:
             ]
         )
     return columns, rows
+
+
+def _by_class(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows, the classes in the order of the labels."""
+    names = [name for name in found[0] if name not in ("label", "number", "support")] if found else []
+    rows = [[each["label"], str(each["support"]), *(show.figure(each[name]) for name in names)] for each in found]
+    return ["class", "in the data", *names], rows
 
 
 def _size(manifest: Manifest, name: str) -> int:

@@ -134,6 +134,14 @@ def test_six_variants_pass_and_the_bundle_proves_it_on_every_engine(workshop):
         assert all(
             evidence.variants[f"{target}-int8"].int8_convolutions == (3, 3) for target in ("onnx", "openvino", "tflite")
         )
+        assert [each["support"] for each in bundle.classes("tflite-int8")] == [40, 40, 40]
+        assert bundle.classes("framework")[0] == {
+            "label": "blue",
+            "support": 40,
+            "recall": 1.0,
+            "precision": 1.0,
+            "f1": 1.0,
+        }
         assert {check.result for check in verify_bundle(bundle, DeviceProfile.load("generic"))} == {"ok"}
         for name in names:
             with open_task(bundle, variant=name) as classify:
