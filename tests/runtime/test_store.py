@@ -116,12 +116,14 @@ def test_ctrl_c_ends_the_run_with_whole_outputs(tmp_path: Path) -> None:
 
 ENDLESS = """
 from pathlib import Path
+import signal
 import sys
 sys.path.insert(0, sys.argv[1])
 from painted import LABELS, find_squares, paint
 from edgekit.runtime.pipeline import Pipeline
 from edgekit.runtime.sources import Arrays, Paced
 from edgekit.runtime.store import Output, run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with it ignored
 camera = Paced(Arrays([paint(("red", 20, 40))] * 100_000, fps=30))
 jsonl, video = sys.argv[2:4] if len(sys.argv) > 3 else ("-", None)
 print(run(Pipeline(find_squares, LABELS), camera, Output(jsonl, video and Path(video))).ending, file=sys.stderr)
