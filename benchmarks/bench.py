@@ -75,7 +75,8 @@ def bench(
 ) -> BenchResult:
     """Measure the named variants, or all of them, interleaved on the bundle's first golden frame.
 
-    A variant whose engine is not here is reported in `not_run`; one that was named is an error instead.
+    A variant whose engine is not here is reported in `not_run`; one that was named is an error instead, and so is a
+    host that can run none.
     """
     golden = bundle.golden()
     if not golden:
@@ -92,6 +93,9 @@ def bench(
                 if variants:
                     raise
                 not_run[name] = str(missing)
+        if not tasks:
+            reasons = "; ".join(f"{name}: {why}" for name, why in not_run.items())
+            raise EngineMissing(f"{bundle.path}: {profile.name} can run none of its variants here: {reasons}")
         before = look_around(installed())
         subjects: dict[str, Callable[[], object]] = {}
         for name, task in tasks.items():

@@ -13,12 +13,11 @@ _STYLE = "font:12px system-ui,sans-serif;fill:#37352f"
 
 @dataclass(frozen=True)
 class Point:
-    """One thing on a front: where it lies, what it is called, and how large it is drawn (any unit, by area)."""
+    """One thing on a front: where it lies and what it is called."""
 
     x: float
     y: float
     name: str
-    size: float = 1.0
 
 
 def strips(samples: Mapping[str, Sequence[float]], unit: str = "ms", width: int = 760) -> str:
@@ -53,7 +52,6 @@ def front(points: Sequence[Point], x_name: str, y_name: str, width: int = 760, h
     left, bottom, top, right = 70, 46, 16, 130
     x_low, x_high = _span([p.x for p in points], floor=0.0)
     y_low, y_high = _span([p.y for p in points])
-    largest = max(p.size for p in points)
 
     def at(p: Point) -> tuple[float, float]:
         x = left + (width - left - right) * (p.x - x_low) / (x_high - x_low)
@@ -71,9 +69,9 @@ def front(points: Sequence[Point], x_name: str, y_name: str, width: int = 760, h
     taken: list[tuple[float, float]] = []
     for i, p in enumerate(points):
         x, y = at(p)
-        radius, colour = 4 + 8 * math.sqrt(p.size / largest), COLOURS[i % len(COLOURS)]
-        circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour}" fill-opacity=".75"/>'
-        label = _free(x + radius + 4, y + 4, taken)
+        colour = COLOURS[i % len(COLOURS)]
+        circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="12" fill="{colour}" fill-opacity=".75"/>'
+        label = _free(x + 16, y + 4, taken)
         parts.append(f'{circle}<text x="{label[0]:.1f}" y="{label[1]:.1f}" fill="{colour}">{escape(p.name)}</text>')
     middle = (width + left - right) / 2
     parts.append(f'<text x="{middle}" y="{height - 8}" text-anchor="middle">{escape(x_name)}</text>')

@@ -80,7 +80,13 @@ def _block(block: Block) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "<tr>" + "".join(f'<td class="{escape(cell.split(" ")[0])}">{escape(cell)}</td>' for cell in cells) + "</tr>"
+    return f"<tr>{''.join(map(_cell, cells))}</tr>"
+
+
+def _cell(text: str) -> str:
+    verdict = text.partition(" ")[0]
+    marked = f' class="{verdict}"' if verdict in ("PASS", "FAIL", "INCONCLUSIVE") else ""
+    return f"<td{marked}>{escape(text)}</td>"
 
 
 def _picture(jpeg: bytes, caption: str) -> str:

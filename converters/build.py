@@ -39,11 +39,11 @@ from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.export.to_tflite import to_tflite
 from edgekit.converters.gate import Verdict, judge, worst
 from edgekit.converters.load import load_model
-from edgekit.converters.parity import check_parity
+from edgekit.converters.parity import Precision, check_parity
 from edgekit.converters.quantize.coverage import coverage_of
 from edgekit.converters.quantize.for_onnx import quantize_onnx
 from edgekit.converters.quantize.for_tflite import quantize_tflite
-from edgekit.converters.recipe import Recipe
+from edgekit.converters.recipe import COMPARED, Recipe
 from edgekit.converters.scores import Score
 from edgekit.engines import Outputs, Session, TensorInfo, check_loads, open_session
 from edgekit.frames import Image
@@ -54,14 +54,12 @@ from edgekit.verify import relative_error
 
 # told (what is being done, how much of it is done, how much there is)
 Progress: TypeAlias = Callable[[str, int, int], None]
-Precision: TypeAlias = Literal["float", "int8"]
 
 _OWN_ENGINE: dict[Format, EngineName] = {"onnx": "onnxruntime", "openvino": "openvino", "tflite": "litert"}
 _TOOLS = (
     "edgekit", "torch", "torchvision", "onnx", "onnxruntime", "openvino", "nncf", "ai-edge-litert", "litert-torch",
     "ai-edge-quantizer", "numpy", "opencv-python-headless",
 )  # fmt: skip
-_PARITY_PICTURES = 16
 _GOLDEN_SIDE = 640  # the longer side of a golden frame, at most
 
 
@@ -146,7 +144,7 @@ class _Bench:
         tell: Progress,
     ) -> None:
         self.recipe, self.labels, self.head, self.evaluation, self.tell = recipe, labels, head, evaluation, tell
-        drawn = evaluation.draw(_PARITY_PICTURES, recipe.seed)
+        drawn = evaluation.draw(COMPARED, recipe.seed)
         self.pictures = [_small(image) for _, image in drawn.pictures()]
         self.outputs = [reference.session.run(preprocess(each, recipe.input)[0]) for each in self.pictures]
         self.score = self._evaluate(reference, "evaluating the framework")
@@ -283,7 +281,7 @@ def _small(image: Image) -> Image:
     longer = max(image.shape[:2])
     if longer <= _GOLDEN_SIDE:
         return image
-    height, width = (round(side * _GOLDEN_SIDE / longer) for side in image.shape[:2])
+    height, width = (max(1, round(side * _GOLDEN_SIDE / longer)) for side in image.shape[:2])
     spec = InputSpec(width, height, fit="stretch", interpolation="area", colour="BGR").raw("uint8", "NHWC")
     return np.asarray(preprocess(image, spec)[0][0], np.uint8)
 

@@ -5,7 +5,7 @@ A recipe is a TOML file; paths in it are relative to its folder. It can be print
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -17,6 +17,8 @@ from edgekit.converters.load import ModelSpec
 from edgekit.converters.quantize import Calibrator, Int8Settings
 from edgekit.errors import SettingsError
 from edgekit.schema import STRICT
+
+COMPARED = 16  # evaluation pictures on which raw outputs are held against the framework's; golden frames are the first
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ class Recipe:
 
     labels: the names of the classes, or a text file with one name a line.
     steps: what is done to the model before it is sealed; without a Quantize step the bundle holds float variants only.
-    golden: how many evaluation pictures travel in the bundle for `edgekit verify`.
+    golden: how many evaluation pictures travel in the bundle for `edgekit verify`, 16 at most; with none there is
+        nothing for it to run, and no latency can be measured.
+    release: counts the bundles of one name. seed: of every draw, pictures included.
+    folder: where paths begin; that of the recipe's file, or one relative to it.
     """
 
     __pydantic_config__ = STRICT
@@ -73,6 +78,17 @@ class Recipe:
             raise ValueError(f"targets must name at least one format, none of them twice; got {self.targets}")
         if self.quantize is not None and self.calibration is None:
             raise ValueError("a quantize step needs [calibration]: pictures like those that the camera will see")
+        if self.quantize is None and self.calibration is not None:
+            raise ValueError("calibration pictures are for a quantize step, and steps holds none")
+        if not 0 <= self.golden <= COMPARED:
+            raise ValueError(f"golden must be 0 to {COMPARED}; got {self.golden}")
+        if self.release < 1 or not 0 <= self.seed < 2**32:
+            raise ValueError(f"release counts from 1 and seed has 32 bits; got {self.release} and {self.seed}")
+        if self.input.dtype != "float32" or self.input.layout != "NCHW":
+            raise ValueError(
+                "input is what the trained module takes, float32 NCHW; each artifact's own form follows from it; "
+                f"got {self.input.dtype} {self.input.layout}"
+            )
         if len(self.steps) > 1:
             raise ValueError("one quantize step is all that a recipe can hold so far")
 
@@ -89,6 +105,8 @@ class Recipe:
                 names = tuple(path.read_text(encoding="utf-8").splitlines())
             except OSError as error:
                 raise SettingsError(f"labels: {path}: {error.strerror}") from error
+            except UnicodeDecodeError as error:
+                raise SettingsError(f"labels: {path}: not UTF-8: {error}") from error
         if not names or not all(name.strip() for name in names) or len(set(names)) != len(names):
             raise SettingsError(f"labels must be one or more names, none empty and none twice; got {_short(names)}")
         return names
@@ -96,8 +114,8 @@ class Recipe:
 
 def read_recipe(path: Path | str) -> Recipe:
     """The recipe in a TOML file; `SettingsError` names every unknown key and wrong value in one line."""
-    tables = schema.read_toml(path)
-    return schema.parse(Recipe, {"folder": str(Path(path).resolve().parent), **tables}, str(path))
+    recipe = schema.parse(Recipe, schema.read_toml(path), str(path))
+    return replace(recipe, folder=str(Path(path).resolve().parent / recipe.folder))
 
 
 def _short(names: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,9 +60,9 @@ class Variant:
 class VariantEvidence:
     """What was found when a variant was run against the framework and the evaluation set, in its own engine.
 
-    figures: accuracy, such as top1 or ap50. parity: agreement with the framework on the golden frames. golden_error:
-    the relative error there, which `verify` holds other hosts against. int8_convolutions: how many of how many run in
-    INT8 kernels.
+    figures: accuracy, such as top1 or ap50. parity: agreement with the framework's own outputs on a few evaluation
+    pictures. golden_error: the relative error on the first of them, the golden frames, which `verify` holds other hosts
+    against. int8_convolutions: how many of how many run in INT8 kernels.
     """
 
     engine: str
@@ -131,7 +132,7 @@ class Bundle:
             archive = zipfile.ZipFile(path)
         except OSError as error:
             raise BundleError(f"{path}: {error.strerror or error}") from error
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
             raise BundleError(f"{path}: not a bundle, or one that was cut short: {error}") from error
         try:
             text = _read(archive, path, MANIFEST, _LARGEST_MANIFEST)
@@ -191,8 +192,8 @@ class Bundle:
         """The times that the building host measured; empty where none were taken. Not covered by the digest."""
         if MEASURED not in self._archive.namelist():
             return {}
-        content: dict[str, Any] = json.loads(_read(self._archive, self.path, MEASURED, _LARGEST_MANIFEST))
-        return content
+        text = _read(self._archive, self.path, MEASURED, _LARGEST_MANIFEST)
+        return schema.parse_json(dict[str, Any], text, f"{self.path}: '{MEASURED}'", BundleError)
 
     def verify(self) -> None:
         """Read and check every file; `BundleError` at the first that is damaged."""
@@ -240,7 +241,7 @@ def golden_files(golden: list[Golden]) -> dict[str, bytes]:
 
 
 def canonical(content: Mapping[str, Any]) -> bytes:
-    """JSON that is the same for the same content, byte for byte; NaN is a ValueError."""
+    """JSON that is the same, byte for byte, for the same content in the same order; NaN is a ValueError."""
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -257,7 +258,7 @@ def _read(archive: zipfile.ZipFile, path: Path, name: str, limit: int) -> bytes:
             content = file.read(limit + 1)
     except KeyError as error:
         raise BundleError(f"{path}: not a bundle: it has no '{name}'") from error
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise BundleError(f"{path}: '{name}' cannot be read: {error}") from error
     if len(content) > limit:
         raise BundleError(f"{path}: '{name}' is larger than the {limit} bytes it may have")
@@ -267,7 +268,7 @@ def _read(archive: zipfile.ZipFile, path: Path, name: str, limit: int) -> bytes:
 def _parse_manifest(path: Path, text: bytes) -> Manifest:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: '{MANIFEST}' is not JSON: {error}") from error
     version = found.get("schema") if isinstance(found, dict) else None
     if version != SCHEMA:
@@ -283,3 +284,8 @@ def _check_names(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> No
     strange = sorted(set(names) - set(manifest.files) - {MANIFEST, MEASURED})
     if missing or strange:
         raise BundleError(f"{path}: missing files {missing}, files that the manifest does not list {strange}")
+    for variant in manifest.variants:
+        if not {variant.model, variant.weights} <= {*manifest.files, None}:
+            raise BundleError(f"{path}: the manifest lists no file of variant '{variant.name}'")
+        if variant.name not in manifest.evidence.variants:
+            raise BundleError(f"{path}: the manifest holds no evidence of variant '{variant.name}'")

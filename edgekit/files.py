@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from edgekit.errors import EdgekitError
 
 
 @contextmanager
@@ -14,18 +16,18 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """A temporary path in the folder of `path`, with its ending; after the block it has become `path`, durably.
 
     Where the block raises, what was written is removed and a file that was at `path` stays as it was. The folder must
-    exist.
+    exist. `EdgekitError` names `path` where the system refuses: a full disk, a folder that may not be written to.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
+        temporary.touch(exist_ok=False)  # not by mkstemp: its 0600 is not what a file of one's own gets
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp gives 0600, which is not what a file of one's own gets
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)
+    except OSError as error:
+        raise EdgekitError(f"{path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,9 +44,3 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from edgekit.errors import EdgekitError, SettingsError
 
 if TYPE_CHECKING:
-    from pydantic import ConfigDict
+    from pydantic import ConfigDict, TypeAdapter
 
 T = TypeVar("T")
 
@@ -51,28 +51,16 @@ def read_toml(path: Path | str) -> dict[str, Any]:
 
 
 def parse(kind: type[T], data: Any, what: str, error: type[EdgekitError] = SettingsError) -> T:
-    """`data` (tables and lists, as TOML or JSON give them) as a `kind`.
+    """`data` (tables and lists, as TOML gives them) as a `kind`.
 
     Every fault is in the one message: where it is, what it is, and for an unknown key the nearest one that exists.
     """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(kind).validate_python(data)
-    except ValidationError as caught:
-        faults = "; ".join(_fault(kind, dict(each)) for each in caught.errors(include_url=False))
-        raise error(f"{what}: {faults}") from caught
+    return _checked(kind, what, error, lambda adapter: adapter.validate_python(data))
 
 
 def parse_json(kind: type[T], text: str | bytes, what: str, error: type[EdgekitError] = SettingsError) -> T:
     """The same for JSON text, where numbers and lists follow JSON's rules."""
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(kind).validate_json(text)
-    except ValidationError as caught:
-        faults = "; ".join(_fault(kind, dict(each)) for each in caught.errors(include_url=False))
-        raise error(f"{what}: {faults}") from caught
+    return _checked(kind, what, error, lambda adapter: adapter.validate_json(text))
 
 
 def dump(value: object) -> Any:
@@ -82,6 +70,16 @@ def dump(value: object) -> Any:
     return TypeAdapter(type(value)).dump_python(value, mode="json")
 
 
+def _checked(kind: type[T], what: str, error: type[EdgekitError], read: Callable[[TypeAdapter[T]], T]) -> T:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return read(TypeAdapter(kind))
+    except ValidationError as caught:
+        faults = "; ".join(_fault(kind, dict(each)) for each in caught.errors(include_url=False))
+        raise error(f"{what}: {faults}") from caught
+
+
 def _fault(kind: type, fault: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in fault["loc"]) or "the whole"
     if fault["type"] == "unexpected_keyword_argument":
@@ -89,6 +87,8 @@ def _fault(kind: type, fault: Mapping[str, Any]) -> str:
         return f"unknown key '{where}'" + (f", did you mean '{near[0]}'?" if near else "")
     if fault["type"] in ("missing", "missing_argument"):
         return f"'{where}' is missing"
+    if fault["type"] == "union_tag_not_found":
+        return f"'{where}.{fault['ctx']['discriminator'].strip(chr(39))}' is missing"
     if fault["type"].startswith("union_tag"):
         context = fault["ctx"]
         known = context.get("expected_tags", "").replace("'", "")

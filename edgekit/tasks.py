@@ -113,8 +113,10 @@ class Embedder(_Task):
         self.head = head
 
     def __call__(self, image: Image) -> FloatArray:
-        outputs, _, _ = self._run(image, "embed")
-        return decode_embedding(outputs, self.head)
+        outputs, _, answered = self._run(image, "embed")
+        found = decode_embedding(outputs, self.head)
+        self.stages_ms["decode"] = (time.perf_counter() - answered) * 1e3
+        return found
 
 
 AnyTask: TypeAlias = Detector | Classifier | Embedder

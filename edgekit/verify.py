@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edgekit.bundle import Bundle, Variant
 from edgekit.engines import check_loads, installed, open_session
-from edgekit.errors import AcceleratorMissing, EngineError, EngineMissing
+from edgekit.errors import AcceleratorMissing, ContractError, EngineError, EngineMissing
 from edgekit.plan import EngineName, EnginePlan
 from edgekit.preprocess import preprocess
 from edgekit.profile import DeviceProfile
@@ -43,8 +43,8 @@ def relative_error(reference: Outputs, outputs: Outputs) -> float:
         _rms(got.astype(np.float64) - want) / max(_rms(want), 1e-12)
         for want, got in zip(reference, outputs, strict=True)
     ]
-    worst = max(errors, default=0.0)
-    return worst if np.isfinite(worst) else float("inf")
+    # max() passes over a NaN that does not come first
+    return max(errors, default=0.0) if np.isfinite(errors).all() else float("inf")
 
 
 def allowed_error(variant: Variant, golden_error: float) -> float:
@@ -55,8 +55,9 @@ def allowed_error(variant: Variant, golden_error: float) -> float:
 def verify_bundle(bundle: Bundle, profile: DeviceProfile, engine: EngineName | None = None) -> list[Check]:
     """Check every digest (BundleError at the first bad one), then run every variant on the golden frames.
 
-    A variant whose engine is not installed here is 'not run', with the reason; it is never counted as good. Every
-    model is loaded in a child process first, so one that kills its engine is reported, not suffered.
+    A variant whose engine is not installed here is 'not run', with the reason; it is never counted as good, and neither
+    is one that there is no golden frame to run on. Every model is loaded in a child process first, so one that kills
+    its engine is reported, not suffered.
     """
     bundle.verify()
     there = installed()
@@ -80,16 +81,18 @@ def _check(
     there: dict[EngineName, str | None],
     engine: EngineName | None,
 ) -> Check:
+    if not bundle.manifest.golden:
+        return Check(variant.name, "not run", reason="the bundle holds no golden frame to run it on")
     try:
         plan = profile.plan_for(variant.format, there, engine)
-    except (EngineMissing, AcceleratorMissing) as missing:
+    except EngineMissing as missing:
         return Check(variant.name, "not run", reason=str(missing))
     try:
         check_loads(bundle.artifact(variant), plan)
         error = golden_error(bundle, variant, plan)
-    except AcceleratorMissing as missing:
+    except (EngineMissing, AcceleratorMissing) as missing:
         return Check(variant.name, "not run", plan.engine, reason=str(missing))
-    except EngineError as failure:
+    except (EngineError, ContractError) as failure:
         return Check(variant.name, "failed", plan.engine, reason=str(failure))
     limit = allowed_error(variant, bundle.manifest.evidence.variants[variant.name].golden_error)
     return Check(variant.name, "ok" if error <= limit else "differs", plan.engine, error, limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import zipfile
@@ -106,6 +107,15 @@ def test_damage_is_found_and_named(path, change, message):
     rewrite(path, change)
     with pytest.raises(BundleError, match=message), Bundle.open(path) as bundle:
         bundle.verify()
+
+
+def test_no_single_flipped_bit_gets_by_as_anything_but_a_bundle_error(path):
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        with contextlib.suppress(BundleError), Bundle.open(path) as bundle:
+            bundle.verify()
+            assert dataclasses.replace(bundle.manifest, files={}) == manifest()
 
 
 def test_a_bundle_that_was_cut_short_is_refused(path):

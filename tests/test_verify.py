@@ -60,6 +60,17 @@ def test_the_error_is_relative_and_nonsense_is_infinitely_wrong(outputs, error):
     assert relative_error([np.ones(4)], outputs) == error
 
 
+def test_nan_is_found_in_whichever_output_it_is():
+    right, broken = np.ones(4), np.full(4, np.nan)
+    for outputs in ([right, broken], [broken, right]):
+        assert relative_error([right, right], outputs) == float("inf")
+
+
+def test_a_bundle_without_golden_frames_is_not_called_good(tmp_path):
+    checks = results(golden_bundle(tmp_path / "tiny.ekb", golden=0))
+    assert {check.result for check in checks.values()} == {"not run"}
+
+
 def test_int8_may_be_further_off_than_float_and_neither_by_much():
     variant = Variant("onnx-float", "onnx", "float", InputSpec(1, 1), "m")
     assert allowed_error(variant, 0.0) < allowed_error(dataclasses.replace(variant, precision="int8"), 0.0) < 0.05

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from edgekit.contract import InputSpec
-from edgekit.errors import ConversionError
+from edgekit.errors import ConversionError, SettingsError
 from edgekit.schema import STRICT
 
 Calibration: TypeAlias = Iterable[np.ndarray]
@@ -71,9 +71,9 @@ def checked(calibration: Calibration, spec: InputSpec, progress: Progress | None
 
 
 def check_patterns(settings: Int8Settings, operators: Iterable[str]) -> None:
-    """`ValueError` for a `keep_float` pattern that means no operator of this model."""
+    """`SettingsError` for a `keep_float` pattern that means no operator of this model."""
     names = list(operators)
     for pattern in settings.keep_float:
         if not fnmatch.filter(names, pattern):
             kinds = ", ".join(sorted({name.rpartition("_")[0] for name in names}))
-            raise ValueError(f"keep_float: no operator is named '{pattern}'; there are {kinds}, numbered from 0")
+            raise SettingsError(f"keep_float: no operator is named '{pattern}'; there are {kinds}, numbered from 0")

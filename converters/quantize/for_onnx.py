@@ -35,7 +35,7 @@ def quantize_onnx(
     """A float file of `to_onnx` in INT8, taking the same input.
 
     `calibration`: tensors as the file takes them. `ConversionError` where there are none, or an activation is not
-    finite; `ValueError` for a tensor of another shape or a `keep_float` that names no operator.
+    finite; `ValueError` for a tensor of another shape, `SettingsError` for a `keep_float` that names no operator.
     """
     if exported.artifact.format != "onnx":
         raise ValueError(f"quantize_onnx takes ONNX; got {exported.artifact.format}")

@@ -37,7 +37,7 @@ def quantize_tflite(
     """A float file of `to_tflite` in INT8, taking the same input and answering in float32.
 
     `calibration`: tensors as the file takes them. `ConversionError` where there are none, or an activation is not
-    finite; `ValueError` for a tensor of another shape or a `keep_float` that names no operator.
+    finite; `ValueError` for a tensor of another shape, `SettingsError` for a `keep_float` that names no operator.
     """
     if exported.artifact.format != "tflite":
         raise ValueError(f"quantize_tflite takes TFLite; got {exported.artifact.format}")

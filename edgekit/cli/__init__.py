@@ -1,6 +1,7 @@
 """The command `edgekit`.
 
-Exit codes: 0 done and PASS; 1 an error, or FAIL; 2 INCONCLUSIVE; 64 a command line that makes no sense; 130 stopped.
+Exit codes: 0 done and PASS; 1 an error, or FAIL; 2 INCONCLUSIVE, or no variant could be verified here; 64 a command
+line that makes no sense; 130 stopped.
 Data goes to stdout, everything else to stderr.
 """
 
@@ -52,7 +53,7 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; nothing more to say to it
         code = 1
-    except EdgekitError as error:
+    except (EdgekitError, OSError) as error:  # OSError: a full disk, a folder that may not be written to
         print(f"edgekit: {error}", file=sys.stderr)
         code = 1
     sys.exit(code)

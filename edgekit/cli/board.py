@@ -8,7 +8,9 @@ import typer
 
 
 def profiles(
-    name: Annotated[str | None, typer.Argument(help="Show this one, each figure with its source.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Show this one, each figure with its source; all of them if not said.")
+    ] = None,
 ) -> None:
     """List the device profiles, or show one of them."""
     from edgekit.cli import show
@@ -58,7 +60,7 @@ def doctor(
         for each in report.engines
     ]
     show.table(
-        "a tiny model on every engine", ("engine", "device", "floats", "threads", "error", "result"), rows, left=3
+        "a tiny model on every engine", ("engine", "device", "floats", "result", "threads", "error"), rows, left=4
     )
     if not report.usable:
         show.err.print(f"none of the plans of profile '{report.profile.name}' works here", soft_wrap=True)

@@ -28,8 +28,7 @@ def build(
     """
     from edgekit.cli import show
 
-    if not output.parent.is_dir():
-        raise SettingsError(f"{output}: there is no folder {output.parent} to write to")
+    show.check_place(output)
     try:
         from edgekit.converters.build import build as build_bundle
         from edgekit.converters.recipe import read_recipe
@@ -38,6 +37,8 @@ def build(
             raise
         raise EngineMissing(f"building needs '{missing.name}': pip install 'edgekit[convert]'") from missing
     settings = read_recipe(recipe)
+    if measure and not settings.golden:
+        raise SettingsError(f"{recipe}: there is nothing to measure with: set golden to 1 or more, or add --no-measure")
     with show.progress() as tell:
         built = build_bundle(settings, tell)
     _print(built)
@@ -52,16 +53,20 @@ def build(
 
 
 def write_measured(built: Built, output: Path) -> str:
-    """Write the bundle, measure its variants here, and write it again with the times: its digest."""
+    """Measure the variants here, from a copy, then write the bundle with their times: its digest."""
+    from tempfile import TemporaryDirectory
+
     from edgekit.benchmarks.bench import bench
     from edgekit.benchmarks.measure import Rounds
     from edgekit.bundle import Bundle
     from edgekit.cli import show
     from edgekit.profile import DeviceProfile
 
-    built.write(output)
-    with Bundle.open(output) as bundle, show.progress() as tell:
-        found = bench(bundle, DeviceProfile.load("generic"), rounds=Rounds(rounds=10), progress=tell)
+    with TemporaryDirectory(prefix="edgekit-") as folder:
+        copy = Path(folder) / output.name
+        built.write(copy)
+        with Bundle.open(copy) as bundle, show.progress() as tell:
+            found = bench(bundle, DeviceProfile.load("generic"), rounds=Rounds(rounds=10), progress=tell)
     return built.write(output, {"environment": found.environment.line(), "latency": found.latency()})
 
 

@@ -22,6 +22,8 @@ def inspect(
     """Print what a bundle is, what it expects, and the proof that its accuracy held."""
     from edgekit import schema
 
+    if json and classes is not None:
+        raise typer.BadParameter("--json and --classes cannot be had at once")
     with Bundle.open(bundle) as opened:
         manifest = opened.manifest
         if json:
@@ -42,7 +44,9 @@ def inspect(
 
 def verify(
     bundle: Annotated[Path, typer.Argument(help="A bundle (.ekb).")],
-    profile: Annotated[str, typer.Option(help="The device profile whose engines and threads are used.")] = "generic",
+    profile: Annotated[
+        str, typer.Option(help="The device profile whose engines and threads are used; see 'profiles'.")
+    ] = "generic",
     engine: Annotated[EngineName | None, typer.Option(help="Use this engine only.")] = None,
 ) -> None:
     """Check every digest, then run every variant on this host against the framework's own outputs.
@@ -73,6 +77,7 @@ def register(app: typer.Typer) -> None:
 
 def _describe(bundle: Bundle) -> None:
     manifest, spec = bundle.manifest, bundle.manifest.input
+    host = bundle.measured().get("environment", "not measured")
     labels = ", ".join(manifest.labels[:6]) + (", ..." if len(manifest.labels) > 6 else "")
     for line in (
         f"{manifest.name}, release {manifest.release}, digest {bundle.digest[:16]}",
@@ -80,15 +85,16 @@ def _describe(bundle: Bundle) -> None:
         f"  input   {spec.width} x {spec.height} {spec.colour}, {spec.fit}, {spec.interpolation}",
         f"  proof   {manifest.evidence.images} evaluation pictures, {manifest.golden} golden frames"
         + (f", allowed: {', '.join(manifest.evidence.allowed)}" if manifest.evidence.allowed else ""),
+        f"  times   {host}",
     ):
         show.out.print(line, soft_wrap=True)
 
 
 def _accuracy(bundle: Bundle) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: the framework first, then each variant with its size, INT8 share, latency and verdict."""
+    """Columns and rows: the framework, then each variant with size, INT8 share, latency where built, verdict."""
     evidence, latency = bundle.manifest.evidence, bundle.measured().get("latency", {})
     figures = list(evidence.framework)
-    columns = ["variant", "engine", *figures, "size", "int8 convs", "p50 here", "verdict"]
+    columns = ["variant", "engine", *figures, "size", "int8 convs", "p50 where built", "verdict"]
     rows = [["framework", "torch", *(f"{evidence.framework[name]:.4f}" for name in figures), "", "", "", ""]]
     for variant in bundle.manifest.variants:
         found = evidence.variants[variant.name]

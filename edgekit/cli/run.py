@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def run(
     store: Annotated[Path, typer.Argument(help="A store file (.toml): source, detector, classifier, output.")],
     frames: Annotated[int | None, typer.Option(help="Stop after that many frames.", min=1)] = None,
-    source: Annotated[str | None, typer.Option(help="Look at this source instead of the store file's.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Look at this camera, URL, video, folder or scene instead of the store file's.")
+    ] = None,
     jsonl: Annotated[str | None, typer.Option(help="JSON lines go to this file instead; '-' is stdout.")] = None,
     video: Annotated[Path | None, typer.Option(help="Write an annotated video (.mp4) here.")] = None,
 ) -> None:
@@ -45,6 +47,8 @@ def _changed(store: Store, source: str | None, jsonl: str | None, video: Path | 
     if jsonl is not None:
         store = replace(store, output=replace(store.output, jsonl=jsonl))
     if video is not None:
+        if video.suffix.lower() != ".mp4":
+            raise typer.BadParameter(f"--video must end in .mp4; got '{video}'")
         store = replace(store, output=replace(store.output, video=video))
     return store
 

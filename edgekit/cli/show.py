@@ -1,22 +1,26 @@
-"""How the commands speak: tables and progress on stderr or stdout, plain where there is no terminal."""
+"""How the commands speak: tables on stdout, progress on stderr, plain where there is no terminal."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from edgekit.errors import SettingsError
+
 Tell: TypeAlias = Callable[[str, int, int], None]
 
 _WIDE = 400  # a table in a file or a pipe is as wide as its cells
 
-out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDE)
-err = Console(stderr=True, highlight=False, markup=False)
+out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else _WIDE)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
@@ -73,6 +77,16 @@ def _lines() -> Tell:
             err.print(stage, soft_wrap=True)
 
     return tell
+
+
+def check_place(path: Path) -> None:
+    """`SettingsError` where no file can be written to `path`: said before the work of minutes, not after it."""
+    if not path.parent.is_dir():
+        raise SettingsError(f"{path}: there is no folder {path.parent} to write to")
+    if path.is_dir():
+        raise SettingsError(f"{path}: is a folder, not a file to write")
+    if not os.access(path.parent, os.W_OK):
+        raise SettingsError(f"{path}: the folder {path.parent} may not be written to")
 
 
 def figure(value: float | None) -> str:

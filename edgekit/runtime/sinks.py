@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -52,6 +52,8 @@ class JsonLines:
             while content:
                 content = content[os.write(self._file, content) :]
         except OSError as error:
+            with suppress(OSError):  # /dev/full, say, cannot be cut
+                os.ftruncate(self._file, _end_of_last_line(self._file, os.fstat(self._file).st_size))
             raise EdgekitError(f"{self.path}: {error.strerror or error}") from error
 
     def close(self) -> None:
@@ -110,6 +112,8 @@ class VideoFile:
         self._index: int | None = None
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
+        self._frames = 0
+        self._temporary = self.path
         self._unfinished = ExitStack()
 
     def __enter__(self) -> VideoFile:
@@ -128,23 +132,34 @@ class VideoFile:
         fitted = fit(image, *self._size)
         for _ in range(copies):
             writer.write(fitted)
+        self._frames += copies
 
     def close(self) -> None:
         """Finish the file, also after an error or Ctrl-C: what was seen until then is worth having. May be called
-        twice."""
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
-        self._unfinished.close()
+        twice. `EdgekitError` where not all of it reached the disk; then nothing is left."""
+        with self._unfinished:
+            if self._writer is not None:
+                self._writer.release()
+                self._writer = None
+                self._check_whole()
+
+    def _check_whole(self) -> None:
+        """OpenCV says nothing of a full disk; an .mp4 that was cut short has no index and cannot be opened."""
+        written = cv2.VideoCapture(str(self._temporary))
+        frames = round(written.get(cv2.CAP_PROP_FRAME_COUNT))
+        written.release()
+        if frames != self._frames:
+            raise EdgekitError(f"{self.path}: could not be written whole: is the disk full?")
 
     def _start(self, image: Image) -> cv2.VideoWriter:
         self._size = image.shape[1] // 2 * 2, image.shape[0] // 2 * 2
-        temporary = self._unfinished.enter_context(replacing(self.path))
-        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), self._fps, self._size)
-        if not writer.isOpened():
-            raise EdgekitError(
-                f"{self.path}: OpenCV cannot write a video of {self._size[0]}x{self._size[1]} at {self._fps:g} frames/s"
-            )
+        with ExitStack() as starting:
+            self._temporary = starting.enter_context(replacing(self.path))
+            writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), self._fps, self._size)
+            if not writer.isOpened():
+                size = f"{self._size[0]}x{self._size[1]}"
+                raise EdgekitError(f"{self.path}: OpenCV cannot write a video of {size} at {self._fps:g} frames/s")
+            self._unfinished = starting.pop_all()
         self._writer = writer
         return writer
 

@@ -67,6 +67,10 @@ class ModelSettings:
     variant: str | None = None
     score: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.score is not None and not 0 <= self.score <= 1:
+            raise ValueError(f"score must be in 0..1; got {self.score}")
+
 
 @dataclass(frozen=True)
 class Output:

@@ -47,6 +47,8 @@ def test_the_version_is_printed():
         (("paint",), "No such command", 64),
         (("bench",), "Missing argument", 64),
         (("bench", "a.ekb", "--rounds", "0"), "Invalid value", 64),
+        (("bench", "a.ekb", "--json", "nowhere/b.json"), "there is no folder nowhere to write to", 1),
+        (("inspect", "a.ekb", "--json", "--classes", "framework"), "cannot be had at once", 64),
     ],
 )
 def test_a_mistake_is_said_on_stderr_and_in_the_exit_code(arguments, message, code, tmp_path):
@@ -113,6 +115,13 @@ def test_bench_of_a_variant_that_is_not_there_names_those_that_are(bundle):
     assert "no variant 'onnx-int8'; there are: onnx-float, tflite-float" in done.stderr
 
 
+def test_a_video_of_another_kind_is_a_mistake_in_the_command_line(tmp_path):
+    (tmp_path / "store.toml").write_text('[source]\naddress = "scene:x"\n[detector]\nbundle = "a.ekb"\n')
+    done = edgekit("run", tmp_path / "store.toml", "--video", "seen.avi")
+    assert done.returncode == 64
+    assert "must end in .mp4" in done.stderr
+
+
 def test_every_profile_can_be_shown():
     from edgekit.profile import profile_names
 
@@ -125,5 +134,7 @@ def test_every_profile_can_be_shown():
 def test_doctor_runs_every_engine_that_is_installed():
     done = edgekit("doctor", "--profile", "generic")
     assert done.returncode == 0, done.stderr
-    assert "onnxruntime" in done.stdout
-    assert " ok" in done.stdout
+    columns, *rows = [line.split() for line in done.stdout.splitlines()[-5:]]
+    assert columns == ["engine", "device", "floats", "result", "threads", "error"]
+    (row,) = [row for row in rows if row[0] == "onnxruntime"]
+    assert row[2:5] == ["cpu", "f32", "ok"]

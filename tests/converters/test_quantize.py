@@ -24,7 +24,7 @@ from edgekit.converters.quantize.for_onnx import quantize_onnx
 from edgekit.converters.quantize.for_openvino import quantize_openvino
 from edgekit.converters.quantize.for_tflite import quantize_tflite
 from edgekit.engines import open_session
-from edgekit.errors import ConversionError, EngineError
+from edgekit.errors import ConversionError, EngineError, SettingsError
 from edgekit.plan import ENGINES, EnginePlan
 
 Files = dict[Format, Exported]
@@ -157,7 +157,7 @@ def test_an_operator_can_be_kept_in_float(
 
 @every_quantizer
 def test_keeping_an_operator_that_is_not_there_is_an_error(target: Format, classifier_files: Files) -> None:
-    with pytest.raises(ValueError, match=r"no operator is named 'Swish_\*'; there are .*(Conv|CONV_2D)"):
+    with pytest.raises(SettingsError, match=r"no operator is named 'Swish_\*'; there are .*(Conv|CONV_2D)"):
         quantized(target, classifier_files, [], Int8Settings(keep_float=("Swish_*",)))
 
 

@@ -14,7 +14,7 @@ from edgekit.contract import InputSpec, Softmax
 from edgekit.converters.load import ModelSpec, load_model
 from edgekit.converters.torchvision_cpu import import_torchvision
 
-SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "train_grocery.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "train_grocery.py"
 
 
 def test_the_training_example_leaves_weights_that_a_recipe_loads(tmp_path):

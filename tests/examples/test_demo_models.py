@@ -18,7 +18,7 @@ from edgekit.frames import Detections, FloatArray, Image
 from edgekit.preprocess import crop, preprocess
 from edgekit.runtime.scene import NAMES, Scene
 
-DEMO = Path(__file__).parents[1] / "examples" / "demo"
+DEMO = Path(__file__).parents[2] / "examples" / "demo"
 
 Run = Callable[[Image], tuple[FloatArray, ...]]
 
