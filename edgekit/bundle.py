@@ -160,6 +160,13 @@ class Bundle:
         there = ", ".join(variant.name for variant in self.manifest.variants)
         raise BundleError(f"{self.path} has no variant '{name}'; there are: {there}")
 
+    def evidence(self, variant: Variant) -> VariantEvidence:
+        """What was found of a variant when the bundle was built."""
+        found = self.manifest.evidence.variants.get(variant.name)
+        if found is None:
+            raise BundleError(f"{self.path}: the manifest holds no evidence of variant '{variant.name}'")
+        return found
+
     def artifact(self, variant: Variant) -> Artifact:
         """The model file of a variant, its digest checked."""
         weights = self.read(variant.weights) if variant.weights else b""
@@ -287,5 +294,3 @@ def _check_names(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> No
     for variant in manifest.variants:
         if not {variant.model, variant.weights} <= {*manifest.files, None}:
             raise BundleError(f"{path}: the manifest lists no file of variant '{variant.name}'")
-        if variant.name not in manifest.evidence.variants:
-            raise BundleError(f"{path}: the manifest holds no evidence of variant '{variant.name}'")

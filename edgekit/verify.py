@@ -94,7 +94,7 @@ def _check(
         return Check(variant.name, "not run", plan.engine, reason=str(missing))
     except (EngineError, ContractError) as failure:
         return Check(variant.name, "failed", plan.engine, reason=str(failure))
-    limit = allowed_error(variant, bundle.manifest.evidence.variants[variant.name].golden_error)
+    limit = allowed_error(variant, bundle.evidence(variant).golden_error)
     return Check(variant.name, "ok" if error <= limit else "differs", plan.engine, error, limit)
 
 

@@ -100,6 +100,7 @@ def flipped(name, content):
         (lambda name, content: None if name.endswith(".onnx") else content, "missing files .'onnx-float/model.onnx'"),
         (lambda name, content: None if name == "manifest.json" else content, "it has no 'manifest.json'"),
         (lambda name, content: b"{" if name == "manifest.json" else content, "is not JSON"),
+        (lambda name, content: b"[" * 200_000 if name == "manifest.json" else content, "is not JSON"),
         (lambda name, content: b'{"schema": 9}' if name == "manifest.json" else content, "written in bundle schema 9"),
     ],
 )

@@ -173,8 +173,8 @@ inputs = st.builds(
 def test_boxes_come_back_to_where_they_were(width, height, spec, parts):
     placed = place(width, height, spec)
     corners = np.sort(np.array(parts).reshape(-1, 2, 2), axis=1).reshape(-1, 4) * (width, height, width, height)
-    # a float32 in the input's pixels is as fine as 1 part in 2^24 of the largest coordinate there
-    fine = max(placed.width, placed.height, -placed.left, -placed.top) * 2**-22
+    # a float32 in the input's pixels is as fine as 1 part in 2^24 of the largest coordinate there, padding included
+    fine = max(placed.width + abs(placed.left), placed.height + abs(placed.top)) * 2**-22
     there = placed.to_input(corners)
     back = placed.to_frame(there)
     assert back.dtype == np.float32

@@ -97,7 +97,7 @@ def _accuracy(bundle: Bundle) -> tuple[list[str], list[list[str]]]:
     columns = ["variant", "engine", *figures, "size", "int8 convs", "p50 where built", "verdict"]
     rows = [["framework", "torch", *(f"{evidence.framework[name]:.4f}" for name in figures), "", "", "", ""]]
     for variant in bundle.manifest.variants:
-        found = evidence.variants[variant.name]
+        found = bundle.evidence(variant)
         done = found.int8_convolutions
         rows.append(
             [

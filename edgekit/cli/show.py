@@ -19,7 +19,8 @@ Tell: TypeAlias = Callable[[str, int, int], None]
 
 _WIDE = 400  # a table in a file or a pipe is as wide as its cells
 
-out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else _WIDE)
+_terminal = sys.stdout is not None and sys.stdout.isatty()  # None where the caller has closed it
+out = Console(highlight=False, markup=False, emoji=False, width=None if _terminal else _WIDE)
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 

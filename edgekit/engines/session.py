@@ -114,6 +114,8 @@ def import_engine(engine: EngineName, module: str, load: Callable[[str], ModuleT
             raise EngineMissing(f"{engine} is not installed: {install}") from error
         raise EngineMissing(f"{engine} is installed but needs '{missing}': {install}") from error
     except ImportError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # pybind11 makes an ImportError of a Ctrl-C
+            raise KeyboardInterrupt from error
         raise EngineMissing(f"{engine} is installed but does not load here ({error}): {install}") from error
 
 

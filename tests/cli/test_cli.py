@@ -75,6 +75,19 @@ def test_inspect_prints_the_proof(bundle):
         assert expected in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("stdout", "code", "message"),
+    [(">&-", 0, ""), (">/dev/full", 1, "No space left on device"), ("| true", 1, "")],
+)
+def test_a_stdout_that_takes_nothing_is_no_traceback(bundle, stdout, code, message):
+    command = f'"{sys.executable}" -c "from edgekit.cli import main; main()" inspect "{bundle}" {stdout}'
+    script = f"{command}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == bool(message)
+
+
 def test_inspect_as_json_is_only_json(bundle):
     found = json.loads(edgekit("inspect", bundle, "--json").stdout)
     assert found["name"] == "tiny"

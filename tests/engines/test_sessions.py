@@ -131,6 +131,14 @@ def test_a_library_that_an_engine_lacks_is_named():
         import_engine("litert", "ai_edge_litert.interpreter", load)
 
 
+def test_a_ctrl_c_while_an_engine_loads_is_a_ctrl_c():
+    def load(name: str):
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        import_engine("openvino", "openvino", load)
+
+
 def test_what_edgekit_itself_lacks_is_not_blamed_on_an_engine():
     def load(name: str):
         raise ModuleNotFoundError("No module named 'edgekit.lost'", name="edgekit.lost")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import resource
+import signal
 from pathlib import Path
 
 import cv2
@@ -122,6 +124,37 @@ def test_what_does_not_fit_is_scaled_and_centred() -> None:
     fitted = fit(np.full((100, 50, 3), 200, np.uint8), 100, 100)
     assert (fitted[:, 25:75] == 200).all()
     assert (fitted[:, :25] == 0).all()
+
+
+def test_a_video_that_did_not_reach_the_disk_whole_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    video = VideoFile(tmp_path / "seen.mp4", fps=10)
+    video.write(paint(), 0)
+    size = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, size[1]))  # bytes a file: what a full disk looks like
+    try:
+        with pytest.raises(EdgekitError, match=r"seen\.mp4: could not be written whole"):
+            video.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, size)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_that_the_disk_had_no_room_for_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "seen.jsonl"
+    size = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with JsonLines(path) as lines:
+        lines.write('{"whole": 1}')
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, size[1]))
+        try:
+            with pytest.raises(EdgekitError, match=r"seen\.jsonl: File too large"):
+                lines.write('{"not whole": 2}')
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, size)
+            signal.signal(signal.SIGXFSZ, ignored)
+    assert path.read_text() == '{"whole": 1}\n'
 
 
 def test_other_endings_and_missing_folders_are_refused(tmp_path: Path) -> None:

@@ -211,6 +211,7 @@ def test_tracking_can_be_left_out(shop: Path) -> None:
     [
         ("keep = 10", "kepe = 10", "unknown key 'track.*kepe', did you mean 'keep'"),
         ("score = 0.4", 'score = "high"', "detector.score"),
+        ("score = 0.4", "score = 7.0", "score must be in 0..1; got 7.0"),
         ('bundle = "shelf.ekb"', "", "'detector.bundle' is missing"),
         ('video = "seen.mp4"', 'video = "seen.avi"', "must end in .mp4"),
         ("sightings = 2", "sightings = 0", "must be at least 1"),
