@@ -63,7 +63,7 @@ def front(points: Sequence[Point], x_name: str, y_name: str, width: int = 760, h
         x, _ = at(Point(tick_x, y_low, ""))
         _, y = at(Point(x_low, tick_y, ""))
         parts.append(f'<text x="{x:.1f}" y="{height - bottom + 18}" text-anchor="middle">{tick_x:.3g}</text>')
-        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick_y:.3f}</text>')
+        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick_y:.4f}</text>')
     best = [at(p) for p in _best(points)]
     parts.append('<path d="M' + "L".join(f"{x:.1f} {y:.1f}" for x, y in best) + '" stroke="#9b9a97" fill="none"/>')
     taken: list[tuple[float, float]] = []
