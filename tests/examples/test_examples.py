@@ -1,0 +1,34 @@
+"""The short examples do what they say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name, *arguments):
+    command = [sys.executable, EXAMPLES / name, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_counts_of_a_run_are_held_against_a_timeline(tmp_path):
+    counts = [1, 1, 2, 1, 1, 0, 0, 0]
+    lines = (
+        json.dumps({"frame": i, "detections": [{"label": "bottle"}] * n + [{"label": "can"}]})
+        for i, n in enumerate(counts)
+    )
+    (tmp_path / "seen.jsonl").write_text("\n".join(lines))
+    (tmp_path / "truth.json").write_text(json.dumps({"median15": [1, 1, 1, 1, 1, 0, 0, 0]}))
+    said = run(
+        "compare_counts.py", tmp_path / "seen.jsonl", tmp_path / "truth.json", "--label", "bottle", "--window", 3
+    )
+    assert said.splitlines() == ["87.5% of 8 frames agree as they are", "100.0% agree after a median of 3"]
+
+
+def test_a_tflite_detector_with_its_own_nms_runs_as_it_is(data):
+    figures = dict(line.split() for line in run("evaluate_tflite.py", data).splitlines())
+    assert float(figures["ap50"]) > 0.63
