@@ -11,6 +11,7 @@ from torch import nn
 from edgekit.contract import Artifact, InputSpec
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
+from edgekit.engines.ov import import_openvino
 from edgekit.errors import ConversionError
 
 
@@ -28,7 +29,7 @@ def as_openvino(exported: Exported) -> Exported:
     """
     if exported.artifact.format != "onnx":
         raise ValueError(f"as_openvino takes ONNX; got {exported.artifact.format}")
-    import openvino
+    openvino = import_openvino()
     from openvino._offline_transformations import apply_fused_names_cleanup, apply_moc_transformations
 
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.contract import Artifact, Format
+from edgekit.engines.ov import import_openvino
 from edgekit.errors import EngineError
 
 _ORT_INT8 = {"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger", "QAttention"}
@@ -68,7 +69,8 @@ def _in_onnxruntime(artifact: Artifact) -> Coverage:
 
 def _in_openvino(artifact: Artifact) -> Coverage:
     import numpy as np
-    import openvino
+
+    openvino = import_openvino()
 
     core = openvino.Core()
     try:

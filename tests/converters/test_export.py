@@ -179,3 +179,23 @@ def test_wrong_arguments_are_value_errors(export: Export, spec: InputSpec) -> No
 def test_only_onnx_becomes_ir(classifier_files: dict[Format, Exported]) -> None:
     with pytest.raises(ValueError, match="as_openvino takes ONNX; got tflite"):
         as_openvino(classifier_files["tflite"])
+
+
+REPORT = """
+import os, sys
+from pathlib import Path
+from torch import nn
+from edgekit.contract import InputSpec
+from edgekit.converters.export.to_openvino import to_openvino
+from edgekit.converters.quantize.coverage import coverage_of
+coverage_of(to_openvino(nn.Sequential(nn.Conv2d(3, 4, 3)).eval(), InputSpec(16, 16)).artifact)
+print([name for name in sys.modules if name.startswith("openvino_telemetry")], os.listdir(Path.home()))
+"""
+
+
+def test_exporting_to_openvino_reports_to_nobody(tmp_path: Path) -> None:
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    child = subprocess.run([sys.executable, "-c", REPORT], env=environment, capture_output=True, check=True, text=True)
+    loaded, _, home = child.stdout.strip().partition("] ")
+    assert loaded == "["
+    assert "intel" not in home
