@@ -47,15 +47,14 @@ from edgekit.converters.recipe import COMPARED, Recipe
 from edgekit.converters.scores import Score
 from edgekit.engines import Outputs, Session, TensorInfo, check_loads, open_session
 from edgekit.frames import Image
+from edgekit.plan import ENGINES, EnginePlan
 from edgekit.preprocess import preprocess
-from edgekit.profile import EngineName, EnginePlan
 from edgekit.tasks import AnyTask, make_task
 from edgekit.verify import relative_error
 
 # told (what is being done, how much of it is done, how much there is)
 Progress: TypeAlias = Callable[[str, int, int], None]
 
-_OWN_ENGINE: dict[Format, EngineName] = {"onnx": "onnxruntime", "openvino": "openvino", "tflite": "litert"}
 _TOOLS = (
     "edgekit", "torch", "torchvision", "onnx", "onnxruntime", "openvino", "nncf", "ai-edge-litert", "litert-torch",
     "ai-edge-quantizer", "numpy", "opencv-python-headless",
@@ -82,7 +81,10 @@ class Built:
 
 
 class ModuleSession(Session):
-    """The framework itself behind the engines' interface: the reference that every artifact is held against."""
+    """The framework itself behind the engines' interface: the reference that every artifact is held against.
+
+    `module` answers with a tuple of tensors, as `load_model` gives it.
+    """
 
     def __init__(self, module: torch.nn.Module, spec: InputSpec) -> None:
         self.engine = f"torch {torch.__version__}"
@@ -93,8 +95,7 @@ class ModuleSession(Session):
 
     def run(self, tensor: npt.NDArray[Any]) -> Outputs:
         with torch.no_grad():
-            found = self._module(torch.from_numpy(tensor))
-        return tuple(each.numpy() for each in (found if isinstance(found, (tuple, list)) else (found,)))
+            return tuple(each.numpy() for each in self._module(torch.from_numpy(tensor)))
 
     def close(self) -> None:
         pass
@@ -156,7 +157,7 @@ class _Bench:
 
     def judge(self, name: str, exported: Exported) -> _Judged:
         """Run one artifact in its own engine against the framework's outputs and the evaluation set."""
-        plan = EnginePlan(_OWN_ENGINE[exported.artifact.format], threads=os.cpu_count() or 1)
+        plan = EnginePlan(ENGINES[exported.artifact.format][0], threads=os.cpu_count() or 1)
         check_loads(exported.artifact, plan)
         precision = _precision(name)
         with open_session(exported.artifact, plan) as session:

@@ -12,9 +12,11 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from edgekit.contract import InputSpec
 from edgekit.errors import EdgekitError
 from edgekit.files import replacing
 from edgekit.frames import Image
+from edgekit.preprocess import preprocess
 
 log = logging.getLogger(__name__)
 
@@ -169,9 +171,5 @@ def fit(image: Image, width: int, height: int) -> Image:
     h, w = image.shape[:2]
     if 0 <= w - width <= 1 and 0 <= h - height <= 1:
         return np.ascontiguousarray(image[:height, :width])
-    scale = min(width / w, height / h)
-    small = cv2.resize(image, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
-    whole = np.zeros((height, width, 3), np.uint8)
-    y, x = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
-    whole[y : y + small.shape[0], x : x + small.shape[1]] = small
-    return whole
+    spec = InputSpec(width, height, fit="letterbox", pad_value=0, interpolation="area", colour="BGR")
+    return np.asarray(preprocess(image, spec.raw("uint8", "NHWC"))[0][0], np.uint8)
