@@ -33,11 +33,11 @@ import numpy as np
 
 from edgekit.runtime.annotate import annotate
 from edgekit.runtime.pipeline import Observation, Pipeline
-from edgekit.runtime.products import ClassifyPolicy
-from edgekit.runtime.sinks import JsonLines, VideoFile
-from edgekit.runtime.sources import CameraMode, Source, open_source
-from edgekit.runtime.track import TrackSettings
+from edgekit.runtime.settings import CameraMode, ClassifyPolicy, ModelSettings, TrackSettings
+from edgekit.runtime.sources import Source, open_source
+from edgekit.runtime.video import VideoFile
 from edgekit.schema import STRICT, parse, read_toml
+from edgekit.sinks.jsonl import JsonLines
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,6 @@ class SourceSettings:
 
     def open(self) -> Source:
         return open_source(self.address, self.name, mode=self.camera, pace=self.pace, timeout_s=self.timeout_s)
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """bundle: its path. variant: the one that must run; the profile's choice if it is not said. score: a detector's
-    threshold instead of the bundle's."""
-
-    __pydantic_config__ = STRICT
-
-    bundle: Path
-    variant: str | None = None
-    score: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.score is not None and not 0 <= self.score <= 1:
-            raise ValueError(f"score must be in 0..1; got {self.score}")
 
 
 @dataclass(frozen=True)

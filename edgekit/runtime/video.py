@@ -1,11 +1,8 @@
-"""Where observations go: lines of JSON in a file or on stdout, and a video with the boxes drawn in."""
+"""A video of what was seen, with the boxes drawn in."""
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -17,83 +14,6 @@ from edgekit.errors import EdgekitError
 from edgekit.files import replacing
 from edgekit.frames import Image
 from edgekit.preprocess import preprocess
-
-log = logging.getLogger(__name__)
-
-
-class JsonLines:
-    """Appends lines to a file, or to stdout for '-'. Each is handed to the system whole before `write` returns.
-
-    So whoever reads along sees whole lines, and a killed process loses none it has written; a power cut may. What a cut
-    has left of a last line is removed when the file is opened again, with a warning.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._stdout = str(path) == "-"
-        try:
-            self._file = -1 if self._stdout else _open_for_lines(self.path)
-        except OSError as error:
-            raise EdgekitError(f"{path}: {error.strerror or error}") from error
-
-    def __enter__(self) -> JsonLines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def write(self, line: str) -> None:
-        """One line, without its end. BrokenPipeError where stdout's reader has gone."""
-        if self._stdout:
-            _print(line)
-            return
-        content = (line + "\n").encode()
-        try:
-            while content:
-                content = content[os.write(self._file, content) :]
-        except OSError as error:
-            with suppress(OSError):  # /dev/full, say, cannot be cut
-                os.ftruncate(self._file, _end_of_last_line(self._file, os.fstat(self._file).st_size))
-            raise EdgekitError(f"{self.path}: {error.strerror or error}") from error
-
-    def close(self) -> None:
-        """May be called twice."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-
-def _print(line: str) -> None:
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Or Python's own flush at exit would complain of the same pipe; https://docs.python.org/3/library/signal.html
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
-
-
-def _open_for_lines(path: Path) -> int:
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-    size = os.fstat(file).st_size
-    whole = _end_of_last_line(file, size)
-    if whole < size:
-        log.warning("%s: removed %d bytes of a line that was cut off", path, size - whole)
-        os.ftruncate(file, whole)
-    return file
-
-
-def _end_of_last_line(file: int, size: int, block: int = 1 << 16) -> int:
-    end = size
-    while end > 0:
-        start = max(0, end - block)
-        found = os.pread(file, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
 
 
 class VideoFile:

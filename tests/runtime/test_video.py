@@ -1,8 +1,7 @@
-"""What was written is whole, however the writing ended."""
+"""A video is whole, however the writing ended."""
 
 from __future__ import annotations
 
-import logging
 import resource
 import signal
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from painted import paint
 
 from edgekit.errors import EdgekitError
-from edgekit.runtime.sinks import JsonLines, VideoFile, fit
+from edgekit.runtime.video import VideoFile, fit
 
 
 def frames_in(path: Path) -> list[tuple[int, int, int]]:
@@ -22,55 +21,6 @@ def frames_in(path: Path) -> list[tuple[int, int, int]]:
     while (read := capture.read())[0]:
         shapes.append(read[1].shape)
     return shapes
-
-
-def test_lines_are_there_as_soon_as_they_are_written_and_stay_when_the_file_is_opened_again(tmp_path: Path) -> None:
-    path = tmp_path / "seen.jsonl"
-    with JsonLines(path) as lines:
-        lines.write('{"frame":0}')
-        assert path.read_text() == '{"frame":0}\n'
-    with JsonLines(path) as lines:
-        lines.write('{"frame":1}')
-    assert path.read_text() == '{"frame":0}\n{"frame":1}\n'
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ('{"frame":0}\n{"fra', '{"frame":0}\n'),
-        ('{"fra', ""),
-        ("", ""),
-        ('{"frame":0}\n' + "x" * 200_000, '{"frame":0}\n'),
-    ],
-    ids=["torn", "only a torn one", "empty", "torn and long"],
-)
-def test_a_line_that_a_power_cut_tore_is_removed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, after: str
-) -> None:
-    path = tmp_path / "seen.jsonl"
-    path.write_text(before)
-    with caplog.at_level(logging.WARNING), JsonLines(path) as lines:
-        lines.write("{}")
-    assert path.read_text() == after + "{}\n"
-    assert ("cut off" in caplog.text) == (before != after)
-
-
-def test_a_dash_is_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    with JsonLines("-") as lines:
-        lines.write("{}")
-    assert capsys.readouterr().out == "{}\n"
-
-
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EdgekitError, match=r"nowhere/seen.jsonl: No such file"):
-        JsonLines(tmp_path / "nowhere" / "seen.jsonl")
-
-
-def test_a_full_disk_is_named() -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    with JsonLines("/dev/full") as lines, pytest.raises(EdgekitError, match="/dev/full: No space left"):
-        lines.write("{}")
 
 
 def test_a_video_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -139,22 +89,6 @@ def test_a_video_that_did_not_reach_the_disk_whole_is_an_error_and_leaves_nothin
         resource.setrlimit(resource.RLIMIT_FSIZE, size)
         signal.signal(signal.SIGXFSZ, ignored)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_line_that_the_disk_had_no_room_for_is_taken_back(tmp_path: Path) -> None:
-    path = tmp_path / "seen.jsonl"
-    size = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with JsonLines(path) as lines:
-        lines.write('{"whole": 1}')
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20, size[1]))
-        try:
-            with pytest.raises(EdgekitError, match=r"seen\.jsonl: File too large"):
-                lines.write('{"not whole": 2}')
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, size)
-            signal.signal(signal.SIGXFSZ, ignored)
-    assert path.read_text() == '{"whole": 1}\n'
 
 
 def test_other_endings_and_missing_folders_are_refused(tmp_path: Path) -> None:
