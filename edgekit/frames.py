@@ -26,12 +26,15 @@ class Frame:
     index: number of the picture at the source, from 0; a gap means that frames were dropped in between.
     taken_at: seconds on the monotonic clock when the picture left the camera, as near as the source can tell.
     source: the name of the camera or file.
+    stamp: the source's own time of the picture, in seconds from a moment of its choice, or None where it gives none.
+        A camera in order counts it up; one that repeats or goes back is repeating pictures or has started anew.
     """
 
     image: Image
     index: int = 0
     taken_at: float = 0.0
     source: str = ""
+    stamp: float | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8 or 0 in self.image.shape:

@@ -22,9 +22,10 @@ import numpy as np
 from edgekit.errors import ContractError
 from edgekit.frames import Classification, Detections, Frame, Image
 from edgekit.runtime.capture import Newest
-from edgekit.runtime.products import ClassifyPolicy, Product, Products
+from edgekit.runtime.products import Product, Products
+from edgekit.runtime.settings import ClassifyPolicy, TrackSettings
 from edgekit.runtime.sources import Clock, Source, open_source
-from edgekit.runtime.track import Tracker, TrackSettings
+from edgekit.runtime.track import Tracker
 
 if TYPE_CHECKING:
     from edgekit.bundle import Bundle
@@ -183,6 +184,10 @@ class Pipeline:
             if close is not None:
                 close()
 
+    def watch(self, keep_frames: bool = False) -> Watch:
+        """What looks at one source's frames, one by one, for a loop of one's own; `observe` is the usual way."""
+        return Watch(self, keep_frames)
+
     def observe(
         self, source: Source | str | int | Path, *, keep_frames: bool = False
     ) -> Generator[Observation, None, None]:
@@ -194,7 +199,7 @@ class Pipeline:
         Raises `SourceError` where the source fails, `ContractError` naming the frame where a model gives nonsense.
         """
         opened = open_source(source, clock=self.clock) if isinstance(source, str | int | Path) else source
-        watch = _Watch(self, keep_frames)
+        watch = self.watch(keep_frames)
         with Newest(opened) if opened.live else opened as frames:
             asked = self.clock()
             for frame in frames:
@@ -202,8 +207,8 @@ class Pipeline:
                 asked = self.clock()
 
 
-class _Watch:
-    """What a pipeline remembers of one source while it observes it."""
+class Watch:
+    """What a pipeline remembers of one source while it observes it: tracks, and which products they are."""
 
     def __init__(self, pipeline: Pipeline, keep_frames: bool) -> None:
         self._pipeline = pipeline
@@ -218,8 +223,8 @@ class _Watch:
         self._wanted = {i for i, name in enumerate(pipeline.labels) if name in only} if only else None
         self._last_index: int | None = None
 
-    def look(self, frame: Frame, asked: float, dropped: int) -> Observation:
-        """asked: when the loop began to wait for this frame."""
+    def look(self, frame: Frame, asked: float, dropped: int = 0) -> Observation:
+        """What is to be seen in the next frame. asked: when the loop began to wait for it."""
         pipeline, clock = self._pipeline, self._pipeline.clock
         started = clock()
         stages_ms = {"wait": (started - asked) * 1e3}

@@ -17,47 +17,12 @@ from edgekit.boxes import area, clip
 from edgekit.errors import ContractError
 from edgekit.frames import Classification, Detections, FloatArray, Image
 from edgekit.preprocess import crop
-from edgekit.schema import STRICT
+from edgekit.runtime.settings import ClassifyPolicy
 
 Classify: TypeAlias = Callable[[Image], Classification]
 Clock: TypeAlias = Callable[[], float]
 
 _FOR_EVER = 1 << 60  # frames
-
-
-@dataclass(frozen=True)
-class ClassifyPolicy:
-    """How often the classifier looks at what.
-
-    A track is looked at in every frame until it had `sightings` looks and the mean probability of its best product is
-    at least `margin` above the second's: then it is sure. One that is sure, or is not after `attempts` looks, waits
-    `recheck` frames for the next look (0: for ever). An unsure track has no product. At most `crops` looks a frame:
-    those first that were never looked at, then those that wait longest, and of these the biggest.
-
-    crop_margin: by how much of its sides a box is widened on each side. only: the detector's labels that are looked at,
-    all where empty. Where nothing tracks, every box is new and one look must do.
-    """
-
-    __pydantic_config__ = STRICT
-
-    sightings: int = 3
-    margin: float = 0.2
-    attempts: int = 10
-    recheck: int = 60
-    crops: int = 4
-    crop_margin: float = 0.05
-    only: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.sightings < 1 or self.attempts < self.sightings or self.crops < 1 or self.recheck < 0:
-            raise ValueError(
-                "sightings and crops must be at least 1, attempts at least sightings, recheck at least 0; "
-                f"got {self.sightings}, {self.crops}, {self.attempts} and {self.recheck}"
-            )
-        if not 0 <= self.margin <= 1 or self.crop_margin < 0:
-            raise ValueError(
-                f"margin must be 0 to 1 and crop_margin at least 0; got {self.margin} and {self.crop_margin}"
-            )
 
 
 @dataclass(frozen=True)

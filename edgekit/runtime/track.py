@@ -17,45 +17,9 @@ from edgekit.boxes import iou
 from edgekit.frames import Detections, IntArray
 from edgekit.runtime.assign import assign_below
 from edgekit.runtime.motion import Motion
-from edgekit.schema import STRICT
+from edgekit.runtime.settings import TrackSettings
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class TrackSettings:
-    """When two boxes are the same thing. Scores and overlaps are 0 to 1; the defaults are the paper's.
-
-    high: detections from here on are sure. low: below it they are ignored, as are those below the detector's own
-    threshold, which should lie well under `high`. start: the score that begins a track.
-    max_cost: of a sure detection with a track, cost = 1 - overlap * score. weak_overlap: least overlap of a weak one.
-    confirm: sightings in a row before a track is reported; in a source's first frame one is enough.
-    keep: frames for which a lost track is remembered. class_aware: a track keeps its label.
-    """
-
-    __pydantic_config__ = STRICT
-
-    high: float = 0.5
-    low: float = 0.1
-    start: float = 0.6
-    max_cost: float = 0.8
-    weak_overlap: float = 0.5
-    confirm: int = 2
-    keep: int = 30
-    class_aware: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.low <= self.high <= self.start <= 1:
-            raise ValueError(
-                f"scores must be 0 <= low <= high <= start <= 1; got {self.low}, {self.high}, {self.start}"
-            )
-        if not (0 < self.max_cost <= 1 and 0 <= self.weak_overlap < 1):
-            raise ValueError(
-                "max_cost must be above 0 and at most 1, weak_overlap at least 0 and below 1; "
-                f"got {self.max_cost} and {self.weak_overlap}"
-            )
-        if self.confirm < 1 or self.keep < 0:
-            raise ValueError(f"confirm must be at least 1 and keep at least 0; got {self.confirm} and {self.keep}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from network_cameras import FILM
 from painted import HeldCamera, paint
-from rtsp_camera import RtspCamera
 
+from edgekit.benchmarks.reliability.camera_server import Fault, RtspServer
 from edgekit.errors import SourceError
 from edgekit.frames import Frame
 from edgekit.runtime.capture import Newest
@@ -127,11 +128,11 @@ def test_a_read_that_hangs_holds_nobody_up_and_the_camera_is_closed_when_it_retu
 
 
 def test_a_frozen_rtsp_camera_is_not_released_under_its_own_read() -> None:
-    with RtspCamera(frames=8) as camera:
+    with RtspServer(FILM) as camera:
         source = open_source(camera.address, timeout_s=1)
         with Newest(source, close_s=0.01) as frames:
-            while (frame := frames.take()) is not None and frame.index < 7:
-                pass
+            frames.take()
+            camera.fault = Fault.FREEZE
         for thread in threading.enumerate():
             if thread.name.startswith("capture rtsp://"):
                 thread.join(5)

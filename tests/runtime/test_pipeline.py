@@ -14,7 +14,7 @@ from painted import LABELS, PRODUCTS, SEEN, HeldCamera, TellColours, Ticks, find
 from edgekit.errors import ContractError, SourceError
 from edgekit.frames import Detections, Frame, Image
 from edgekit.runtime.pipeline import Pipeline
-from edgekit.runtime.products import ClassifyPolicy
+from edgekit.runtime.settings import ClassifyPolicy
 from edgekit.runtime.sources import Arrays, Source
 
 WALK = [paint(("red", 10 + 3 * i, 20), ("blue", 120 - 3 * i, 80)) for i in range(12)]

@@ -8,7 +8,8 @@ from painted import PRODUCTS, TellColours, find_squares, paint
 
 from edgekit.errors import ContractError
 from edgekit.frames import Classification, Detections, Image
-from edgekit.runtime.products import ClassifyPolicy, Products
+from edgekit.runtime.products import Products
+from edgekit.runtime.settings import ClassifyPolicy
 
 TWO = paint(("red", 20, 40), ("blue", 100, 40))
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edgekit.frames import Detections
-from edgekit.runtime.track import Tracker, TrackSettings
+from edgekit.runtime.settings import TrackSettings
+from edgekit.runtime.track import Tracker
 
 
 def things(*rows: tuple[float, float, float] | tuple[float, float, float, int]) -> Detections:
