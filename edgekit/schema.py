@@ -77,7 +77,7 @@ def _checked(kind: type[T], what: str, error: type[EdgekitError], read: Callable
         return read(TypeAdapter(kind))
     except ValidationError as caught:
         faults = "; ".join(_fault(kind, dict(each)) for each in caught.errors(include_url=False))
-        raise error(f"{what}: {faults}") from caught
+        raise error(f"{what}: {faults}") from None  # pydantic's own text shows the input, passwords included
 
 
 def _fault(kind: type, fault: Mapping[str, Any]) -> str:

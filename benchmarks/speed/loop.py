@@ -32,8 +32,8 @@ from edgekit.frames import Image
 from edgekit.plan import EnginePlan
 from edgekit.preprocess import preprocess
 from edgekit.runtime.pipeline import Observation, Pipeline
+from edgekit.runtime.settings import TrackSettings
 from edgekit.runtime.sources import Arrays
-from edgekit.runtime.track import TrackSettings
 from edgekit.tasks import Detector, make_task
 
 WIDTH, HEIGHT, THINGS = 1280, 720, 20

@@ -80,7 +80,7 @@ def child() -> None:
     answer_to = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # engines print on stdout; that must not get between the answer's bytes
     job, arrays = _unpack(sys.stdin.buffer.read())
-    _limit_memory(job["memory_mb"])
+    limit_memory(job["memory_mb"])
     artifact = Artifact(job["format"], arrays["model"].tobytes(), arrays["weights"].tobytes())
     try:
         answer = _run_once(artifact, EnginePlan(**job["plan"]), arrays.get("tensor"))
@@ -110,7 +110,7 @@ def _zeros(session: Session) -> Tensor:
     return np.zeros(sides, session.input.dtype)
 
 
-def _limit_memory(memory_mb: int) -> None:
+def limit_memory(memory_mb: int) -> None:
     """Bound what the child can write to. RLIMIT_AS would count address space that is only reserved, and CUDA reserves
     far more than there is memory."""
     import resource

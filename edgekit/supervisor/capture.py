@@ -1,0 +1,116 @@
+"""The capture child: one camera's frames into shared memory, and a few facts about each to the supervisor.
+
+Whatever blocks in a camera's driver or in a decoder blocks here, in a process that can be killed. It opens its source
+when it is told to, says how that ended, and waits to be told again; it decides nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import EdgekitError
+from edgekit.frames import Frame
+from edgekit.runtime.sources import Paced, Source, open_source
+from edgekit.schema import parse
+from edgekit.supervisor.channel import Channel, Gone
+from edgekit.supervisor.child import begin
+from edgekit.supervisor.pace import Pace
+from edgekit.supervisor.ring import Ring
+from edgekit.supervisor.settings import CameraSettings
+
+log = logging.getLogger(__name__)
+
+_ROWS = 8  # every 8th row goes into the digest: one that is stuck is stuck in those too
+_DOTS = 16  # every 16th pixel, both ways, into the brightness
+
+
+def main(channel_fd: int, ring_fd: int) -> None:
+    """Serve until the supervisor's end of the channel closes."""
+    begin("capture")
+    channel, ring = Channel.open(channel_fd), Ring(ring_fd)
+    try:
+        camera = parse(CameraSettings, _next(channel)["camera"], "camera")
+        while _next(channel)["kind"] == "open":
+            channel.send({"kind": "failed", "reason": _capture(camera, channel, ring)}, wait=True)
+    except Gone:
+        return
+
+
+def _next(channel: Channel) -> dict[str, Any]:
+    order = channel.receive(None)
+    assert order is not None  # it waits for ever
+    return order
+
+
+def _capture(camera: CameraSettings, channel: Channel, ring: Ring) -> str:
+    """Frames until there are no more; why there are no more."""
+    try:
+        with _open(camera) as source:
+            channel.send({"kind": "opened", "fps": source.fps}, wait=True)
+            for message in _frames(source, camera, ring):
+                # Where the supervisor is behind, a frame's facts may go missing: the next frame's are worth more.
+                channel.send(message)
+    except Gone:
+        raise
+    except (EdgekitError, ValueError, OSError) as error:
+        return str(error).removeprefix(f"{camera.name}: ")
+    return "it gives no more frames"
+
+
+def _open(camera: CameraSettings) -> Source:
+    source = open_source(camera.address, camera.name, mode=camera.mode, timeout_s=camera.timeout_s)
+    if source.live:
+        return source
+    source.fps = source.fps or camera.fps
+    return Paced(source)
+
+
+def _frames(source: Source, camera: CameraSettings, ring: Ring) -> Iterator[dict[str, Any]]:
+    pace = Pace(camera.fps)
+    for arrived, frame in enumerate(_for_ever(source, camera), start=1):
+        if not pace.due(frame.taken_at):
+            continue
+        pace.took(frame.taken_at)
+        yield {"kind": "frame", **facts(frame, ring.write_frame(frame)), "arrived": arrived, "damaged": damaged(source)}
+
+
+def _for_ever(source: Source, camera: CameraSettings) -> Iterator[Frame]:
+    """A live source's frames; a file's again and again, without the timestamps that begin anew each time."""
+    if not isinstance(source, Paced):
+        yield from source
+        return
+    while True:
+        with source:
+            yield from (replace(frame, stamp=None) for frame in source)
+        again = _open(camera)
+        assert isinstance(again, Paced)
+        source = again
+
+
+def facts(frame: Frame, number: int) -> dict[str, Any]:
+    """What the supervisor needs to know of a frame, to believe it or not; see `camera.Facts`."""
+    return {
+        "number": number,
+        "taken_at": frame.taken_at,
+        "width": frame.width,
+        "height": frame.height,
+        "digest": zlib.crc32(np.ascontiguousarray(frame.image[::_ROWS]).data),
+        "mean": round(float(frame.image[::_DOTS, ::_DOTS].mean()), 2),
+        "stamp": frame.stamp,
+    }
+
+
+def damaged(source: Source) -> int:
+    """Frames that the source could not decode so far, where it counts them."""
+    return sum(getattr(source, "damaged", {}).values())
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

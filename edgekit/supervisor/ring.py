@@ -1,0 +1,141 @@
+"""Pictures in shared memory: one process writes them into a ring of slots, others read the newest or a numbered one.
+
+The memory is a memfd: it has no name, takes only the pages that were written, and is gone when the last process that
+holds it is, however that one died. A slot carries its number before and after the picture is written; a reader
+that finds them different, or changed after it has copied the picture, was overtaken and gets nothing.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.errors import EdgekitError, SettingsError
+from edgekit.frames import Frame, Image
+from edgekit.host import Host
+
+SLOTS = 4  # one being written, one newest, one being read, one to spare
+
+_RING = struct.Struct("=QQ")  # slots, bytes of a slot
+_SLOT = struct.Struct("=QQQIIdd")  # number, its copy, bytes, height, width, taken_at, stamp (NaN: none)
+_SECOND = struct.Struct("=Q")
+_PAGE = 4096
+_SHARE = 0.25  # of the free memory: what rings may take before a shop's models get none
+
+
+class DoesNotFit(EdgekitError):
+    """A picture is larger than a slot of its ring."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a slot held: number counts from 1; data is the reader's own copy."""
+
+    number: int
+    data: bytes
+    height: int
+    width: int
+    taken_at: float
+    stamp: float | None
+
+    def frame(self, source: str) -> Frame:
+        """The picture that was written as one; its index is the number."""
+        image: Image = np.frombuffer(self.data, np.uint8).reshape(self.height, self.width, 3)
+        return Frame(image, self.number, self.taken_at, source, self.stamp)
+
+
+class Ring:
+    """Slots of at most `slot_bytes`; one writer, any number of readers. Close it, or let the process end."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._memory = mmap.mmap(fd, os.fstat(fd).st_size)
+        self.slots, self.slot_bytes = _RING.unpack_from(self._memory, 0)
+        self._number = max((self._numbers(slot)[0] for slot in range(self.slots)), default=0)
+
+    @classmethod
+    def create(cls, name: str, slot_bytes: int, slots: int = SLOTS) -> Ring:
+        """A new ring of empty slots; `name` shows in /proc for whoever debugs."""
+        fd = os.memfd_create(f"edgekit {name}")
+        os.ftruncate(fd, _PAGE + slots * _stride(slot_bytes))
+        os.pwrite(fd, _RING.pack(slots, slot_bytes), 0)
+        return cls(fd)
+
+    def write(self, data: memoryview, height: int, width: int, taken_at: float, stamp: float | None = None) -> int:
+        """Put a picture's bytes into the next slot and return its number; `DoesNotFit` where it is too large."""
+        if data.nbytes > self.slot_bytes:
+            raise DoesNotFit(f"a picture of {width}x{height} does not fit into a slot of {self.slot_bytes} bytes")
+        number = self._number + 1
+        start = self._start(number % self.slots)
+        _SLOT.pack_into(
+            self._memory,
+            start,
+            number,
+            0,
+            data.nbytes,
+            height,
+            width,
+            taken_at,
+            float("nan") if stamp is None else stamp,
+        )
+        body = start + _SLOT.size
+        self._memory[body : body + data.nbytes] = data
+        _SECOND.pack_into(self._memory, start + 8, number)
+        self._number = number
+        return number
+
+    def write_frame(self, frame: Frame) -> int:
+        """Put a frame's picture into the next slot and return its number."""
+        image = np.ascontiguousarray(frame.image)
+        return self.write(image.data.cast("B"), frame.height, frame.width, frame.taken_at, frame.stamp)
+
+    def read(self, number: int) -> Stored | None:
+        """A copy of what was written under that number; None where it has been overwritten, or is not there yet."""
+        slot = number % self.slots
+        if self._numbers(slot) != (number, number):
+            return None
+        start = self._start(slot)
+        _, _, size, height, width, taken_at, stamp = _SLOT.unpack_from(self._memory, start)
+        body = start + _SLOT.size
+        data = self._memory[body : body + size]
+        if self._numbers(slot) != (number, number):
+            return None
+        return Stored(number, data, height, width, taken_at, None if stamp != stamp else stamp)
+
+    def newest(self) -> Stored | None:
+        """The last whole picture; None where there is none."""
+        for number in sorted((self._numbers(slot)[1] for slot in range(self.slots)), reverse=True):
+            if number and (found := self.read(number)) is not None:
+                return found
+        return None
+
+    def close(self) -> None:
+        """Give the memory back; may be called twice."""
+        if self.fd >= 0:
+            self._memory.close()
+            os.close(self.fd)
+            self.fd = -1
+
+    def _numbers(self, slot: int) -> tuple[int, int]:
+        before, after = struct.unpack_from("=QQ", self._memory, self._start(slot))
+        return before, after
+
+    def _start(self, slot: int) -> int:
+        return _PAGE + slot * _stride(self.slot_bytes)
+
+
+def _stride(slot_bytes: int) -> int:
+    return -(-(_SLOT.size + slot_bytes) // _PAGE) * _PAGE
+
+
+def check_memory(ring_bytes: int, host: Host) -> None:
+    """`SettingsError` where the rings, once full, would take more than a quarter of this host's memory."""
+    if host.memory_mb is not None and ring_bytes > _SHARE * host.memory_mb * 2**20:
+        raise SettingsError(
+            f"the cameras' frames need {ring_bytes / 2**20:.0f} MB of shared memory, more than a quarter of the "
+            f"{host.memory_mb} MB of this host: lower largest_frame, or take fewer cameras"
+        )

@@ -1,0 +1,334 @@
+"""Runs a store's box until it is told to stop: the supervisor on this host's clock, processes, disk and sensors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from edgekit.backoff import Backoff
+from edgekit.bundle import Bundle
+from edgekit.engines import installed
+from edgekit.errors import EngineMissing, SettingsError
+from edgekit.events import Event
+from edgekit.files import write_text
+from edgekit.host import Host
+from edgekit.notify import Notifier
+from edgekit.outbox import Outbox
+from edgekit.profile import DeviceProfile, detect_profile
+from edgekit.relay import Relay, run_relays
+from edgekit.schema import dump
+from edgekit.sinks import Sink
+from edgekit.sinks.jsonl import JsonlSettings
+from edgekit.supervisor.children import Child, Process
+from edgekit.supervisor.ladder import Ladder, LadderSettings, Rung, default_rungs
+from edgekit.supervisor.loop import Ports, Supervisor
+from edgekit.supervisor.page import Page
+from edgekit.supervisor.ring import Ring, check_memory
+from edgekit.supervisor.sensors import Reading, read_sensors
+from edgekit.supervisor.settings import CameraSettings, SinkSettings, Unattended
+
+log = logging.getLogger(__name__)
+
+VIEW_BYTES = 512 * 1024  # a JPEG of the page's size, with room to spare
+_DEATH_S = 2.0
+_FLUSH_S = 2.0
+_STATUS_TO_SINKS_S = 10.0
+_COOLER_C = 8.0  # below the board's own limit, before more is asked of it again
+_GOOD = "good.json"
+
+
+def run_unattended(
+    settings: Unattended,
+    *,
+    stop: threading.Event | None = None,
+    on_status: Callable[[Mapping[str, Any]], None] | None = None,
+) -> None:
+    """Watch the cameras of `settings` until `stop` is set, or SIGTERM or Ctrl-C come; the main thread's work.
+
+    on_status: is shown the status twice a second. `EdgekitError` where it cannot begin: no such bundle, no engine for
+    it, too little memory for frames, a state folder that cannot be written to. Once begun it does not end by itself.
+    """
+    stop = stop or threading.Event()
+    with ExitStack() as opened:
+        box = opened.enter_context(_Box(settings, on_status))
+        opened.enter_context(_stopped_by_signals(stop))
+        box.serve(stop)
+
+
+class _Box:
+    """The real ports, and the loop that drives the supervisor over them."""
+
+    def __init__(self, settings: Unattended, on_status: Callable[[Mapping[str, Any]], None] | None) -> None:
+        host = Host.probe()
+        self.settings = settings
+        self.profile = DeviceProfile.load(settings.profile) if settings.profile else detect_profile(host)
+        self.variants = runnable_variants(settings, self.profile)
+        self.state = settings.state or Path("state")
+        check_memory(len(settings.cameras) * settings.slot_bytes * 4, host)
+        self._on_status = on_status
+        self._opened = ExitStack()
+        self._children: list[Process] = []
+        self._notifier = Notifier.from_environment()
+        self._sinks_told_at = float("-inf")
+        self._remembered: str | None = None
+        self._page: Page | None = None
+
+    def __enter__(self) -> _Box:
+        settings = self.settings
+        with ExitStack() as opened:
+            self.state.mkdir(parents=True, exist_ok=True)
+            self.rings = {each.name: _ring(each.name, settings.slot_bytes, opened) for each in settings.cameras}
+            self.views = {each.name: _ring(f"view {each.name}", VIEW_BYTES, opened) for each in settings.cameras}
+            self.sinks = open_sinks(settings.sinks, settings.device, opened)
+            names = [sink.name for sink in self.sinks]
+            outbox = opened.enter_context(Outbox(self.state / "outbox.db", names, settings.events.limits))
+            self.relays = [
+                Relay(outbox, sink, time.monotonic, backoff=Backoff(0.5, 30.0, random.Random())) for sink in self.sinks
+            ]
+            self.supervisor = Supervisor(
+                settings, self._ports(outbox), self.variants, self._budget_s(), self._ladder(), self._last_good()
+            )
+            opened.callback(self._end_children)
+            opened.callback(self.supervisor.close)
+            if settings.web is not None:
+                self._page = Page(self._start_page, time.monotonic())
+                opened.callback(self._page.close)
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._opened.close()
+
+    def serve(self, stop: threading.Event) -> None:
+        """Until `stop`. The sinks are served by a thread of their own: a slow broker must not delay a camera."""
+        relaying = threading.Event()
+        relay = threading.Thread(target=run_relays, args=(self.relays, relaying), name="relay", daemon=True)
+        relay.start()
+        self._notifier.ready()
+        try:
+            while not stop.is_set():
+                wait_s = self.supervisor.step()
+                self._serve_page()
+                self._watchdog()
+                self._wait(wait_s)
+        finally:
+            self._notifier.stopping()
+            self._flush()
+            relaying.set()
+            relay.join(_FLUSH_S)
+
+    def _ports(self, outbox: Outbox) -> Ports:
+        return Ports(
+            clock=time.monotonic,
+            wall=time.time,
+            random=random.Random(),
+            capture=self._start_capture,
+            inference=self._start_inference,
+            outbox=outbox,
+            sense=self._sense,
+            tell=self._tell,
+            remember=self._remember,
+            relays=self.relays,
+        )
+
+    def _start_capture(self, camera: CameraSettings) -> Child:
+        return self._mind(start_capture(camera, self.rings[camera.name]))
+
+    def _start_inference(self, variant: str, rung: Rung) -> Child:
+        fds = {name: ring.fd for name, ring in self.rings.items()}
+        views = {name: ring.fd for name, ring in self.views.items()}
+        child = Process("edgekit.supervisor.inference", [*fds.values(), *views.values()])
+        order = {
+            "kind": "load",
+            "settings": dump(_for_inference(self.settings)),
+            "variant": variant,
+            "memory_mb": self.settings.engine.memory_mb,
+            "detector_only": rung.detector_only,
+            "rings": fds,
+            "views": views,
+            "watching": self._page.watching if self._page is not None else (),
+        }
+        child.send(order)
+        return self._mind(child)
+
+    def _start_page(self) -> Process:
+        web = self.settings.web
+        assert web is not None
+        views = {name: ring.fd for name, ring in self.views.items()}
+        token = None if web.token is None else web.token.read()
+        child = Process("edgekit.web.child", list(views.values()))
+        child.send({"kind": "serve", "address": web.address, "token": token, "views": views})
+        return self._mind(child)
+
+    def _serve_page(self) -> None:
+        """What nobody looks at is not drawn."""
+        if self._page is not None and self._page.step(time.monotonic()):
+            self.supervisor.worker.tell({"kind": "watching", "cameras": self._page.watching})
+
+    def _mind(self, child: Process) -> Process:
+        self._children = [*(each for each in self._children if each.ended() is None), child]
+        return child
+
+    def _wait(self, wait_s: float) -> None:
+        """Until a child has said something, at most so long."""
+        poll = select.poll()
+        for child in self._children:
+            for fd in child.filenos():
+                poll.register(fd, select.POLLIN)
+        poll.poll(max(0.0, wait_s) * 1e3)
+
+    def _sense(self) -> Reading:
+        return read_sensors(zone=self.profile.thermal.zone)
+
+    def _tell(self, status: Mapping[str, Any], events: Sequence[Event]) -> None:
+        self._notifier.status(f"{status['state']}: {'; '.join(status['reasons']) or 'all cameras live'}")
+        if self._on_status is not None:
+            self._on_status(status)
+        if self._page is not None:
+            self._page.tell(status, [json.loads(event.to_json()) for event in events])
+        now = time.monotonic()
+        if now - self._sinks_told_at >= _STATUS_TO_SINKS_S:
+            self._sinks_told_at = now
+            short = {key: value for key, value in status.items() if key != "recent_events"}
+            for sink in self.sinks:
+                publish = getattr(sink, "publish_status", None)
+                if publish is not None:
+                    publish(short)
+
+    def _watchdog(self) -> None:
+        """systemd hears from us only while frames and outbox get on."""
+        if self.supervisor.stuck() is None:
+            self._notifier.watchdog()
+
+    def _flush(self) -> None:
+        """Give what waits a moment to reach its sinks; what does not is on the disk."""
+        until = time.monotonic() + _FLUSH_S
+        while time.monotonic() < until and any(relay.waiting and relay.sink.up for relay in self.relays):
+            time.sleep(0.02)
+
+    def _end_children(self) -> None:
+        for child in self._children:
+            child.kill()
+            child.wait(_DEATH_S)
+
+    def _budget_s(self) -> float:
+        return self.profile.frame_budget_ms.value / 1e3
+
+    def _rungs(self) -> tuple[Rung, ...]:
+        smaller = self.settings.smaller
+        if smaller is not None and smaller not in self.variants:
+            raise SettingsError(f"smaller = '{smaller}' cannot run here; there are: {', '.join(self.variants)}")
+        return default_rungs(smaller, classifier=self.settings.classifier is not None)
+
+    def _ladder(self) -> Ladder:
+        soft = self.profile.thermal.soft_c
+        at = {} if soft is None else {"heat_high_c": soft.value, "heat_low_c": soft.value - _COOLER_C}
+        return Ladder(self.settings.ladder or LadderSettings(**at), self._rungs())
+
+    def _last_good(self) -> str | None:
+        """What ran well the last time this bundle was used here; nothing known is no fault."""
+        try:
+            kept = json.loads((self.state / _GOOD).read_text(encoding="utf-8"))
+            good = kept["variant"] if kept["bundle"] == self._digest else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return good if good in self.variants else None
+
+    @property
+    def _digest(self) -> str:
+        with Bundle.open(self.settings.detector.bundle) as bundle:
+            return bundle.digest
+
+    def _remember(self, variant: str) -> None:
+        if variant != self._remembered:
+            self._remembered = variant
+            write_text(self.state / _GOOD, json.dumps({"bundle": self._digest, "variant": variant}) + "\n")
+
+
+def start_capture(camera: CameraSettings, ring: Ring) -> Process:
+    """A capture child that writes that camera's frames into `ring`, once it is told to open it."""
+    child = Process("edgekit.supervisor.capture", [ring.fd])
+    child.send({"kind": "camera", "camera": dump(camera)})
+    return child
+
+
+def runnable_variants(settings: Unattended, profile: DeviceProfile) -> tuple[str, ...]:
+    """The detector's variants that can run here, the store's own choice first, then as the profile prefers them.
+
+    `EngineMissing` where the engine of the chosen one is not installed, or that of every one; `BundleError` where there
+    is no such variant.
+    """
+    there = installed()
+    chosen = settings.detector.variant
+    with Bundle.open(settings.detector.bundle) as bundle:
+        held = {each.name: each for each in bundle.manifest.variants}
+        if chosen is not None:
+            profile.plan_for(bundle.variant(chosen).format, there)
+    able = []
+    for name in dict.fromkeys([*([chosen] if chosen else []), *profile.variants.value]):
+        try:
+            if name in held:
+                profile.plan_for(held[name].format, there)
+                able.append(name)
+        except EngineMissing as missing:
+            log.info("%s cannot run here: %s", name, missing)
+    if not able:
+        raise EngineMissing(
+            f"{settings.detector.bundle} holds {', '.join(held)}; {profile.name} can run none of them here: "
+            "try 'edgekit doctor'"
+        )
+    return tuple(able)
+
+
+def open_sinks(settings: SinkSettings, device: str, opened: ExitStack) -> list[Sink]:
+    """The sinks of a store file, closed with `opened`."""
+    sinks: list[Sink] = []
+    if settings.jsonl is not None:
+        sinks.append(settings.jsonl.open())
+    if settings.mqtt is not None:
+        sinks.append(settings.mqtt.open(device))
+    if settings.webhook is not None:
+        sinks.append(settings.webhook.open())
+    for sink in sinks:
+        opened.callback(sink.close)
+    return sinks
+
+
+def _for_inference(settings: Unattended) -> Unattended:
+    """What the inference child needs to know, and nothing that it need not: no address, no password."""
+    cameras = tuple(replace(each, address="") for each in settings.cameras)
+    sinks = SinkSettings(jsonl=JsonlSettings("-"))  # one must be there
+    return replace(settings, cameras=cameras, sinks=sinks, web=None)
+
+
+def _ring(name: str, slot_bytes: int, opened: ExitStack) -> Ring:
+    ring = Ring.create(name, slot_bytes)
+    opened.callback(ring.close)
+    return ring
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the loop after the step that it is in; a second one does what it always did."""
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    before = {int(number): signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
