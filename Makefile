@@ -6,14 +6,14 @@ READY := $(VENV)/.ready
 PIP := pip install --quiet --disable-pip-version-check -c constraints.txt
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 
-.PHONY: demo test check test-device bench figures format clean
+.PHONY: demo test check test-device bench reliability format clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) with $$($(PYTHON) --version): the converters bring torch and three engines, a few minutes the first time"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP) torch
-	$(BIN)/$(PIP) -e '.[convert,onnx,openvino,tflite,dev]'
+	$(BIN)/$(PIP) -e '.[convert,onnx,openvino,tflite,mqtt,web,dev]'
 	@touch $@
 
 demo: $(READY)  ## the whole of edgekit on a rendered shop: build, run, bench, one page to look at
@@ -30,6 +30,9 @@ check: $(READY)  ## format, lint, types, and which way imports point
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+reliability: $(READY)  ## every fault rig, with the numbers of the tests; LONG=--long for those of README
+	$(BIN)/python -m edgekit.benchmarks.reliability $(LONG)
 
 bench: $(READY)  ## the speed table of README, from interleaved runs on this host
 	$(BIN)/python -m edgekit.benchmarks.speed $(addprefix --bundle ,$(wildcard out/yolox-nano-*.ekb))

@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINES = "onnx,openvino,tflite"
-TESTING = ["pytest", "pytest-timeout", "hypothesis", "onnx"]  # onnx writes small models for the tests, nothing else
+EXTRAS = "onnx,openvino,tflite,mqtt,web"
+# onnx writes small models for the tests, httpx2 asks the page, nothing else
+TESTING = ["pytest", "pytest-timeout", "hypothesis", "httpx2", "onnx"]
 DEVICE_TESTS = [
     "tests/cli",
     "tests/contract/test_weight.py",
     "tests/engines",
     "tests/runtime",
+    "tests/sinks",
+    "tests/supervisor",
+    "tests/web",
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob("test_*.py"))),
 ]
 
@@ -62,7 +66,7 @@ def run(environment: Environment) -> int:
 
 def environments() -> list[Environment]:
     """Those that this host can offer, the missing ones named on stderr."""
-    wanted = [Environment(version, version, ENGINES, tuple(DEVICE_TESTS)) for version in ("3.10", "3.12", "3.13")]
+    wanted = [Environment(version, version, EXTRAS, tuple(DEVICE_TESTS)) for version in ("3.10", "3.12", "3.13")]
     wanted.append(
         Environment(
             "tflite-legacy", "3.11", "tflite-legacy", ("tests/engines", "tests/test_doctor.py"), constrained=False
