@@ -384,7 +384,7 @@ class Box:
         while self.world.now < until:
             self._change()
             wait_s = self.supervisor.step()
-            if not 0 <= wait_s <= 0.5:
+            if not 0 <= wait_s <= 5.0:
                 self._broken(f"the supervisor wants to be called in {wait_s} s")
             self._check()
             self._serve_relay()
@@ -419,12 +419,12 @@ class Box:
         times = [each.next_at for each in self.cameras.values()]
         times += [each.next_at for each in self.captures.values()]
         times += [self._relay_at, self.engine.next_at if self.engine is not None else float("inf")]
-        return min(at for at in (*times, self.world.now + 1) if at > self.world.now)
+        return min(at for at in (*times, self.world.now + 5) if at > self.world.now)
 
     def _serve_relay(self) -> None:
         if self.world.now >= self._relay_at:
             wait_s = self.relay.step()
-            self._relay_at = self.world.now + (1.0 if wait_s is None else max(wait_s, 0.05))
+            self._relay_at = self.world.now + (5.0 if wait_s is None else max(wait_s, 0.05))
 
     def _change(self) -> None:
         """Begin and end faults whose time has come."""

@@ -45,7 +45,6 @@ Clock: TypeAlias = Callable[[], float]
 
 _SENSE_S = 5.0
 _STATUS_S = 0.5
-_LATEST_STEP_S = 0.5
 _STUCK_S = 30.0
 _RECENT_EVENTS = 50
 
@@ -238,6 +237,8 @@ class Supervisor:
         return None
 
     def _next_step(self) -> float:
-        times = [self._sense_at, self._status_at, self.worker.next_step()]
+        times = [self._sense_at, self.worker.next_step()]
         times += [camera.next_step() for camera in self.cameras.values()]
-        return min(max(0.0, min(times) - self.ports.clock()), _LATEST_STEP_S)
+        if self.ports.tell is not None:
+            times.append(self._status_at)
+        return max(0.0, min(times) - self.ports.clock())

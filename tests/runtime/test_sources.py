@@ -176,7 +176,7 @@ def test_a_capture_that_was_closed_gives_no_more_frames_and_complains_of_none(tm
 
 
 def test_an_rtsp_camera_is_read_over_tcp_and_opens_without_collecting_old_frames() -> None:
-    with RtspServer(FILM, fps=10) as server, within(0, 0.5), open_source(server.address, timeout_s=2) as source:
+    with RtspServer(FILM, fps=10) as server, within(0, 1.5), open_source(server.address, timeout_s=2) as source:
         assert (source.live, source.fps) == (True, 10)
         assert next(iter(source)).index == 0
     assert server.transports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -52,26 +53,26 @@ def test_a_camera_plays_its_film_in_order_in_its_own_time(camera: Camera) -> Non
 def test_a_connection_that_breaks_is_an_error_at_once(camera: Camera, fault: Fault) -> None:
     server, _, frames = camera
     server.fault = fault
-    with within(0, 0.5), pytest.raises(SourceError) as caught:
+    with within(0, 2), pytest.raises(SourceError) as caught:
         list(islice(frames, 60))
-    assert PASSWORD not in str(caught.value)
+    assert not re.search(f"within|in time|{PASSWORD}", str(caught.value))
 
 
 def test_a_camera_that_is_off_cannot_be_opened_and_one_that_came_back_can(camera: Camera) -> None:
     server, _, _ = camera
     server.fault = Fault.REFUSE
-    with within(0, 0.5), pytest.raises(SourceError) as caught:
+    with within(0, 2), pytest.raises(SourceError) as caught:
         open_source(server.address, timeout_s=LIMIT_S)
     assert PASSWORD not in str(caught.value)
     server.well()
-    with within(0, 0.5), open_source(server.address, timeout_s=LIMIT_S) as source:
+    with within(0, 2), open_source(server.address, timeout_s=LIMIT_S) as source:
         next(iter(source))
 
 
 def test_a_camera_that_freezes_in_the_midst_of_its_stream_is_an_error_after_the_limit(camera: Camera) -> None:
     server, _, frames = camera
     server.fault = Fault.FREEZE
-    with within(LIMIT_S - 0.1, LIMIT_S + 0.6), pytest.raises(SourceError) as caught:
+    with within(LIMIT_S - 0.1, LIMIT_S + 1.5), pytest.raises(SourceError) as caught:
         list(islice(frames, 60))
     assert PASSWORD not in str(caught.value)
 
@@ -79,7 +80,7 @@ def test_a_camera_that_freezes_in_the_midst_of_its_stream_is_an_error_after_the_
 def test_a_camera_that_accepts_and_says_nothing_is_an_error_after_the_limit(camera: Camera) -> None:
     server, _, _ = camera
     server.fault = Fault.FREEZE
-    with within(LIMIT_S - 0.1, LIMIT_S + 0.6), pytest.raises(SourceError, match=r"within 0\.6 s"):
+    with within(LIMIT_S - 0.1, LIMIT_S + 1.5), pytest.raises(SourceError, match=r"within 0\.6 s"):
         open_source(server.address, timeout_s=LIMIT_S)
 
 
@@ -87,7 +88,7 @@ def test_a_camera_that_starts_slowly_is_waited_for(camera: Camera) -> None:
     server, _, _ = camera
     server.slow_s = 0.4
     server.fault = Fault.SLOW_START
-    with within(0.35, 1.5), open_source(server.address, timeout_s=5) as source:
+    with within(0.35, 3), open_source(server.address, timeout_s=5) as source:
         next(iter(source))
 
 
@@ -96,7 +97,7 @@ def test_what_is_not_a_whole_picture_never_becomes_a_frame(camera: Camera, fault
     server, _, frames = camera
     server.fault = fault
     seen: list[Frame] = []
-    with within(0, LIMIT_S + 0.8), pytest.raises(SourceError) as caught:
+    with within(0, LIMIT_S + 2), pytest.raises(SourceError) as caught:
         seen.extend(islice(frames, 60))
     assert all(any(np.array_equal(frame.image, whole) for whole in DECODED) for frame in seen)
     assert PASSWORD not in str(caught.value)
@@ -153,8 +154,8 @@ def test_time_that_runs_back_is_seen_in_the_stamps(camera: Camera) -> None:
 def test_a_camera_that_is_too_fast_gives_every_frame_to_who_can_take_them(camera: Camera) -> None:
     server, _, frames = camera
     server.fault = Fault.TOO_FAST
-    with within(0, 1.5):
-        assert len(list(islice(frames, 200))) == 200
+    with within(0, 3):
+        assert len(list(islice(frames, 300))) == 300
 
 
 def test_a_source_that_is_closed_ends_without_a_complaint(camera: Camera) -> None:

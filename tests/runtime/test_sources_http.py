@@ -83,7 +83,7 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
 
 def test_a_camera_that_is_asked_for_each_picture_is_asked_at_the_rate_of_its_mode() -> None:
     with MjpegServer(FILM) as server:
-        with within(0.35, 1.5), open_source(server.snapshot, mode=CameraMode(fps=10), timeout_s=2) as camera:
+        with within(0.35, 3), open_source(server.snapshot, mode=CameraMode(fps=10), timeout_s=2) as camera:
             seen = list(islice(camera, 5))
         assert (camera.fps, camera.live) == (10, True)
         assert all(not np.array_equal(a.image, b.image) for a, b in pairwise(seen))
@@ -99,10 +99,10 @@ def test_a_camera_that_is_asked_for_each_picture_is_asked_at_the_rate_of_its_mod
 
 
 def test_a_stream_whose_parts_do_not_say_their_length_comes_without_delay() -> None:
-    with MjpegServer(FILM, fps=4, lengths=False) as server, open_source(server.address, timeout_s=2) as camera:
+    with MjpegServer(FILM, fps=2, lengths=False) as server, open_source(server.address, timeout_s=2) as camera:
         frames = iter(camera)
         next(frames)
-        with within(0.15, 0.4):  # one period, not two
+        with within(0.3, 0.9):  # one period, not two
             next(frames)
 
 
@@ -141,7 +141,7 @@ def test_a_camera_that_drips_bytes_cannot_stretch_the_limit() -> None:
             line.sendall(STREAM[i : i + 1])
             time.sleep(0.05)
 
-    with saying(drip) as address, within(0.4, 1), pytest.raises(SourceError, match=r"no answer within 0\.5 s"):
+    with saying(drip) as address, within(0.4, 2), pytest.raises(SourceError, match=r"no answer within 0\.5 s"):
         open_source(address, timeout_s=0.5)
 
 
@@ -154,7 +154,7 @@ def test_a_picture_that_drips_cannot_stretch_the_limit_either() -> None:
 
     with saying(drip) as address, open_source(address, timeout_s=0.5) as camera:
         frames = iter(camera)
-        with within(0.4, 1), pytest.raises(SourceError, match=r"no whole picture within 0\.5 s"):
+        with within(0.4, 2), pytest.raises(SourceError, match=r"no whole picture within 0\.5 s"):
             next(frames)
 
 
