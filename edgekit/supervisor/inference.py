@@ -17,6 +17,7 @@ import numpy as np
 
 from edgekit.engines.guard import limit_memory
 from edgekit.errors import ContractError, EdgekitError
+from edgekit.hostplan import Plans
 from edgekit.runtime.annotate import annotate
 from edgekit.runtime.pipeline import Observation, Pipeline, Watch
 from edgekit.schema import parse
@@ -25,6 +26,7 @@ from edgekit.supervisor.child import begin
 from edgekit.supervisor.ring import DoesNotFit, Ring
 from edgekit.supervisor.settings import Unattended
 
+_GREY = 114  # what letterboxing pads with: a model that gives nonsense for it would do so in every frame
 _VIEW_WIDTH = 640
 _VIEW_QUALITY = 70
 _VIEW_PERIOD_S = 0.2
@@ -54,7 +56,8 @@ def _load(order: Mapping[str, Any], channel: Channel) -> Looker:
     settings = parse(Unattended, order["settings"], "settings")
     pipeline = open_pipeline(settings, order["variant"])
     # The first run of a model builds its kernels; no frame should wait for that, nor be the first to find it broken.
-    pipeline.detector(np.zeros((settings.largest_frame[1], settings.largest_frame[0], 3), np.uint8))
+    width, height = settings.largest_frame
+    pipeline.detector(np.full((height, width, 3), _GREY, np.uint8))
     session = getattr(pipeline.detector, "session", None)
     engine = getattr(session, "engine", "")
     rings = {name: Ring(fd) for name, fd in order["rings"].items()}
@@ -66,6 +69,7 @@ def _load(order: Mapping[str, Any], channel: Channel) -> Looker:
             "engine": engine,
             "precision": getattr(session, "precision", ""),
             "threads": getattr(session, "threads", 0),
+            "planned": "planned" if getattr(pipeline.detector, "planned", False) else "",
         },
         wait=True,
     )
@@ -84,6 +88,7 @@ def open_pipeline(settings: Unattended, variant: str | None) -> Pipeline:
         score=settings.detector.score,
         track=settings.track or None,
         classify=settings.classify,
+        plans=Plans.usual(settings.state),
     )
 
 

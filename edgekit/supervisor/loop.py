@@ -140,8 +140,9 @@ class Supervisor:
     def _watch(self, camera: WatchedCamera, now: float) -> None:
         name = camera.settings.name
         for change in camera.step(now):
-            said = {"subject": name}
-            log.warning("camera %s: %s -> %s %s", name, change.before, change.after, change.reason, extra=said)
+            level = logging.INFO if change.after == "LIVE" else logging.WARNING
+            why = f": {change.reason}" if change.reason else ""
+            log.log(level, "camera %s: %s -> %s%s", name, change.before, change.after, why, extra={"subject": name})
             if change.before == "LIVE":
                 self._changes[name].forget()
                 self.worker.tell({"kind": "forget", "camera": name})
@@ -166,6 +167,7 @@ class Supervisor:
             elif isinstance(each, Unanswered):
                 self.cameras[each.camera].dropped[each.reason] += 1
             else:
+                self.turns.clear()  # frames that were missed because the engine was away say nothing of the board
                 self._emit(ENGINE_STATE, "", engine_facts(self))
 
     def _seen(self, seen: Seen, now: float) -> None:
@@ -190,7 +192,8 @@ class Supervisor:
             return
         self._sense_at = now + _SENSE_S
         self.reading = self.ports.sense()
-        step = self.ladder.update(now, self.reading, self.turns.missed(now))
+        works = self.engine.state in ("ok", "degraded")
+        step = self.ladder.update(now, self.reading, self.turns.missed(now) if works else None)
         if step is None:
             return
         log.warning("%s the ladder: %s (%s)", step.direction, step.name, step.reason)

@@ -23,6 +23,7 @@ from edgekit.errors import EngineMissing, SettingsError
 from edgekit.events import Event
 from edgekit.files import write_text
 from edgekit.host import Host
+from edgekit.hostplan import Plans
 from edgekit.notify import Notifier
 from edgekit.outbox import Outbox
 from edgekit.profile import DeviceProfile, detect_profile
@@ -264,21 +265,27 @@ def start_capture(camera: CameraSettings, ring: Ring) -> Process:
 
 
 def runnable_variants(settings: Unattended, profile: DeviceProfile) -> tuple[str, ...]:
-    """The detector's variants that can run here, the store's own choice first, then as the profile prefers them.
+    """The detector's variants that can run here: the store's own choice, or the one that `edgekit plan` has found best
+    on this host, then as the profile prefers them.
 
     `EngineMissing` where the engine of the chosen one is not installed, or that of every one; `BundleError` where there
     is no such variant.
     """
     there = installed()
     chosen = settings.detector.variant
+    planned = None
     with Bundle.open(settings.detector.bundle) as bundle:
         held = {each.name: each for each in bundle.manifest.variants}
         if chosen is not None:
             profile.plan_for(bundle.variant(chosen).format, there)
-    able = []
+        plan = Plans.usual(settings.state).find(bundle.digest)
+        planned = None if plan is None else plan.stage(chosen)
+        if planned is not None:
+            log.info("%s: %s, as planned on this host", bundle.manifest.name, planned)
+    able = [] if planned is None else [planned.variant]
     for name in dict.fromkeys([*([chosen] if chosen else []), *profile.variants.value]):
         try:
-            if name in held:
+            if name in held and name not in able:
                 profile.plan_for(held[name].format, there)
                 able.append(name)
         except EngineMissing as missing:

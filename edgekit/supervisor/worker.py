@@ -141,7 +141,9 @@ class Worker:
     def _heard(self, kind: str, message: Message, now: float) -> list[Heard]:
         if kind == "ready":
             self.health.ready(now)
-            self.running_as = " ".join(str(message[key]) for key in ("engine", "precision") if message[key])
+            self.running_as = " ".join(
+                str(message[key]) for key in ("engine", "precision", "planned") if message.get(key)
+            )
             self._stages.clear()
             return [Changed()]
         asked, self._asked = self._asked, None

@@ -1,0 +1,213 @@
+"""What running unattended costs: the supervised processes against the loop in one process, overload, and four cameras.
+
+    python -m edgekit.benchmarks.speed.unattended out/yolox-nano-320.ekb
+
+Everything is `edgekit run` on a store file, as a shop runs it. A frame's age is the time from when it was taken to when
+its answer is there: in one process the observation's, unattended the event's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from edgekit.benchmarks.reliability.camera_server import Film, MjpegServer
+from edgekit.benchmarks.speed.promise import Promise, at_least, at_most, text
+
+TOPOLOGY = 1.05  # of the age in one process
+OVERLOAD = 1.6  # of one look and one period of the camera
+RATE = 0.95  # of the rate that each camera gives
+CAMERAS, FPS = 4, 15.0
+
+_COMMAND = [sys.executable, "-c", "from edgekit.cli import main; main()", "run"]
+_TICKS = os.sysconf("SC_CLK_TCK")
+_STARTING_S = 60.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run told in its window. ages_ms: of all answers. looks: by camera. cpu_ms: of all its processes."""
+
+    ages_ms: tuple[float, ...]
+    spent_ms: tuple[float, ...]
+    looks: Mapping[str, int]
+    seconds: float
+    cpu_ms: float
+
+    @property
+    def cpu_per_look_ms(self) -> float:
+        return self.cpu_ms / max(1, len(self.ages_ms))
+
+
+def watch(store: str, seconds: float, warm_up_s: float = 2.0) -> Run:
+    """Run a store file that writes its answers to `seen.jsonl` for a while; what it told after the warm-up."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, lines = Path(folder) / "store.toml", Path(folder) / "seen.jsonl"
+        path.write_text(store, encoding="utf-8")
+        process = subprocess.Popen([*_COMMAND, str(path)], stderr=subprocess.DEVNULL)
+        try:
+            _wait_for(lines, process)
+            time.sleep(warm_up_s)
+            before, started = len(_lines(lines)), time.monotonic()
+            cpu = _cpu_ms(process.pid)
+            time.sleep(seconds)
+            cpu, took = _cpu_ms(process.pid) - cpu, time.monotonic() - started
+            told = [json.loads(line) for line in _lines(lines)[before:]]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+    return _run(told, took, cpu)
+
+
+def _run(told: Sequence[Mapping[str, Any]], seconds: float, cpu_ms: float) -> Run:
+    seen = [(each.get("data", each), each) for each in told if each.get("type", "edgekit.observation").endswith("ion")]
+    ages = [_age_ms(observation, event) for observation, event in seen]
+    names = [observation["source"] for observation, _ in seen]
+    looks = {name: names.count(name) for name in sorted(set(names))}
+    spent = tuple(float(observation["spent_ms"]) for observation, _ in seen)
+    return Run(tuple(ages), spent, looks, seconds, cpu_ms)
+
+
+def _age_ms(observation: Mapping[str, Any], event: Mapping[str, Any]) -> float:
+    if "monotonic" not in event:
+        return float(observation["age_ms"])
+    return (float(event["monotonic"]) - float(observation["taken_at"])) * 1e3
+
+
+def in_one_process(bundle: Path, address: str) -> str:
+    return (
+        f'[source]\naddress = "{address}"\npace = "camera"\nname = "camera"\n'
+        f'[detector]\nbundle = "{bundle}"\n[output]\njsonl = "seen.jsonl"\n'
+    )
+
+
+def unattended(bundle: Path, addresses: Sequence[str], fps: float) -> str:
+    cameras = "".join(
+        f'[[cameras]]\nname = "camera {number}"\naddress = "{address}"\nfps = {fps}\nhealth = {{ frozen_s = 0 }}\n'
+        for number, address in enumerate(addresses)
+    )
+    return (
+        f'{cameras}[detector]\nbundle = "{bundle}"\n[events]\nobservations = "all"\n'
+        '[sinks.jsonl]\npath = "seen.jsonl"\nsync = false\n'
+    )
+
+
+def topology(bundle: Path, address: str, rounds: int = 5, seconds: float = 6.0) -> Promise:
+    """The same camera and models, in one process and unattended, in turn."""
+    ages, cpu = [], []
+    for _ in range(rounds):
+        alone = watch(in_one_process(bundle, address), seconds)
+        many = watch(unattended(bundle, [address], 1000.0), seconds)
+        ages.append((median(alone.ages_ms), median(many.ages_ms)))
+        cpu.append((alone.cpu_per_look_ms, many.cpu_per_look_ms))
+    ratios = sorted(many / alone for alone, many in ages)
+    one, all_ = (median(side) for side in zip(*ages, strict=True))
+    one_cpu, all_cpu = (median(side) for side in zip(*cpu, strict=True))
+    return Promise(
+        what="a frame's age when its answer is there, unattended against one process",
+        target=f"at most {TOPOLOGY:.2f}x",
+        result=f"{median(ratios):.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f})",
+        kept=at_most(TOPOLOGY, median(ratios)),
+        how=f"{rounds} rounds of {seconds:g} s each: {one:.2f} ms in one process, {all_:.2f} ms unattended; CPU a look "
+        f"{one_cpu:.2f} and {all_cpu:.2f} ms",
+    )
+
+
+def overload(bundle: Path, seconds: float = 10.0, fps: float = 200.0) -> Promise:
+    """A camera that is several times faster than the engine: answers must be of the newest frames."""
+    film = Film.read("scene:shelf?seed=3&frames=100", limit=100, width=320)
+    with MjpegServer(film, fps=fps, login="none") as server:
+        run = watch(unattended(bundle, [server.address], 1000.0), seconds)
+    look_ms = median(run.spent_ms)
+    limit_ms = OVERLOAD * (look_ms + 1000 / fps)
+    p95 = float(np.percentile(run.ages_ms, 95))
+    return Promise(
+        what="age of 95 % of the frames under overload",
+        target=f"at most {OVERLOAD:g} x (a look and a period)",
+        result=f"{p95 / (look_ms + 1000 / fps):.2f} x",
+        kept=at_most(limit_ms, p95),
+        how=f"a camera of {fps:g} frames/s, {len(run.ages_ms) / run.seconds:.1f} looks/s of {look_ms:.1f} ms: p50 "
+        f"{median(run.ages_ms):.1f} ms, p95 {p95:.1f} ms",
+    )
+
+
+def four_cameras(bundle: Path, address: str, seconds: float = 20.0) -> Promise:
+    """Four cameras that play a file, each looked at as often as it gives frames."""
+    run = watch(unattended(bundle, [address] * CAMERAS, FPS), seconds)
+    rates = sorted(looks / run.seconds for looks in run.looks.values())
+    return Promise(
+        what=f"{CAMERAS} cameras of {FPS:g} frames/s on {os.cpu_count()} cores",
+        target=f"at least {RATE * FPS:.2f} looks/s each",
+        result=f"{rates[0]:.2f} to {rates[-1]:.2f}",
+        kept=at_least(RATE * FPS, rates[0]) if len(rates) == CAMERAS else "not met",
+        how=f"over {run.seconds:.0f} s; a look {median(run.spent_ms):.1f} ms, age p50 {median(run.ages_ms):.1f} ms, "
+        f"CPU a look {run.cpu_per_look_ms:.1f} ms",
+    )
+
+
+def promises(bundle: Path, address: str | None = None) -> Iterator[Promise]:
+    """address: a clip that the cameras play; a rendered shelf, written as one, if it is not said."""
+    with _clip(address) as clip:
+        yield topology(bundle.resolve(), clip)
+        yield overload(bundle.resolve())
+        yield four_cameras(bundle.resolve(), clip)
+
+
+@contextmanager
+def _clip(address: str | None) -> Iterator[str]:
+    if address is not None:
+        yield str(Path(address).resolve())
+        return
+    from edgekit.runtime.sources import open_source
+    from edgekit.runtime.video import VideoFile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shelf.mp4"
+        with open_source("scene:shelf?seed=3&frames=450") as scene, VideoFile(path, FPS) as video:
+            for frame in scene:
+                video.write(frame.image, frame.index)
+        yield str(path)
+
+
+def _wait_for(lines: Path, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + _STARTING_S
+    while time.monotonic() < until and process.poll() is None:
+        if any(b"detections" in line for line in _lines(lines)):
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"no answer came within {_STARTING_S:g} s")
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def _cpu_ms(pid: int) -> float:
+    """User and system time of a process and of all below it that live."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        below = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _children(task)]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) * 1e3 / _TICKS + sum(map(_cpu_ms, below))
+
+
+def _children(task: Path) -> list[str]:
+    return (task / "children").read_text().split()
+
+
+if __name__ == "__main__":
+    print(text(list(promises(Path(sys.argv[1]), *sys.argv[2:]))), end="")

@@ -1,0 +1,233 @@
+"""`edgekit run` unattended: real processes, a real engine, a rendered camera and a real outbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("onnxruntime")
+from edgekit.benchmarks.reliability.small_shop import write_detector
+from edgekit.errors import EngineMissing, SettingsError
+from edgekit.supervisor.run import run_unattended
+from edgekit.supervisor.settings import Unattended
+
+EDGEKIT = [sys.executable, "-c", "from edgekit.cli import main; main()"]
+STORE = """
+device = "cart-1"
+profile = "generic"
+largest_frame = [640, 480]
+
+[[cameras]]
+name = "left"
+address = "scene:shelf?seed=3&frames=60"
+fps = 10
+health = {{ frozen_s = 0 }}
+
+[[cameras]]
+name = "right"
+address = "rtsp://clerk:hunter2@127.0.0.1:9/live"
+
+[detector]
+bundle = "detector.ekb"
+
+[events]
+observations = "all"
+
+[sinks.jsonl]
+path = "events.jsonl"
+{more}
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Callable[..., Path]:
+    write_detector(tmp_path / "detector.ekb", cell=16)
+
+    def write(more: str = "") -> Path:
+        path = tmp_path / "store.toml"
+        path.write_text(STORE.format(more=more))
+        return path
+
+    return write
+
+
+class Running:
+    """`edgekit run` as a shop starts it."""
+
+    def __init__(self, store: Path, *options: str) -> None:
+        self.store = store
+        self.log = store.parent / "log"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen([*EDGEKIT, "run", str(store), *options], stderr=log, stdout=log)
+
+    def events(self) -> list[dict[str, Any]]:
+        path = self.store.parent / "events.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def wait_for(self, what: Callable[[dict[str, Any]], bool], within_s: float = 30.0) -> dict[str, Any]:
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            found = [event for event in self.events() if what(event)]
+            if found:
+                return found[0]
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.05)
+        raise AssertionError(f"it did not come: {self.log.read_text()}")
+
+    def children(self) -> list[int]:
+        found = []
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            found += [int(pid) for pid in (task / "children").read_text().split()]
+        return found
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def start(store: Callable[..., Path]) -> Iterator[Callable[..., Running]]:
+    running: list[Running] = []
+
+    def begin(*options: str, more: str = "") -> Running:
+        running.append(Running(store(more), *options))
+        return running[-1]
+
+    yield begin
+    for each in running:
+        each.process.kill()
+        each.process.wait()
+
+
+def is_observation(event: Mapping[str, Any]) -> bool:
+    return event["type"] == "edgekit.observation"
+
+
+def test_it_sees_tells_and_ends_when_it_is_told_to(start: Callable[..., Running]) -> None:
+    shop = start()
+    seen = shop.wait_for(is_observation)
+    children = shop.children()
+    assert seen["subject"] == "left"
+    assert len(children) == 3, "two cameras and one engine"
+    assert shop.end() == 0
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_ids_count_up_without_a_gap(start: Callable[..., Running]) -> None:
+    shop = start()
+    shop.wait_for(is_observation)
+    shop.end(signal.SIGINT)
+    sequences = [int(event["sequence"]) for event in shop.events()]
+    assert sequences == list(range(1, len(sequences) + 1))
+
+
+def test_no_log_no_event_and_no_error_tells_an_address_or_a_password(start: Callable[..., Running]) -> None:
+    shop = start()
+    shop.wait_for(lambda event: event["type"] == "edgekit.boot")
+    shop.wait_for(is_observation)
+    shop.end()
+    told = shop.log.read_text() + json.dumps(shop.events())
+    assert "hunter2" not in told
+    assert "clerk" not in told
+
+
+def test_children_end_with_a_supervisor_that_is_killed(start: Callable[..., Running]) -> None:
+    shop = start()
+    shop.wait_for(is_observation)
+    children = shop.children()
+    shop.end(signal.SIGKILL)
+    until = time.monotonic() + 5
+    while (left := [pid for pid in children if _runs(pid)]) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not left
+
+
+def test_an_inference_child_that_is_killed_is_replaced_and_looks_again(start: Callable[..., Running]) -> None:
+    shop = start()
+    shop.wait_for(is_observation)
+    engine = next(pid for pid in shop.children() if b"inference" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(engine, signal.SIGKILL)
+    failed = shop.wait_for(lambda event: event["data"].get("restarts") == 1 and event["data"]["state"] == "restarting")
+    assert "SIGKILL" in failed["data"]["reason"]
+    shop.wait_for(lambda event: is_observation(event) and int(event["sequence"]) > int(failed["sequence"]))
+    assert shop.end() == 0
+
+
+def test_a_second_start_goes_on_with_what_the_first_left(start: Callable[..., Running], tmp_path: Path) -> None:
+    first = start()
+    first.wait_for(is_observation)
+    first.end(signal.SIGKILL)
+    told = {event["id"] for event in first.events()}
+    second = start()
+    second.wait_for(lambda event: is_observation(event) and event["id"] not in told)
+    second.end()
+    boots = {event["boot"] for event in second.events()}
+    assert len(boots) == 2
+
+
+def test_options_of_a_single_source_are_refused(store: Callable[..., Path]) -> None:
+    asked = [*EDGEKIT, "run", str(store()), "--video", "a.mp4"]
+    ended = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert ended.returncode == 64
+    assert "--video" in ended.stderr
+
+
+def test_frames_larger_than_memory_allows_are_refused_before_anything_starts(store: Callable[..., Path]) -> None:
+    path = store()
+    path.write_text(path.read_text().replace("[640, 480]", "[64000, 48000]"))
+    with pytest.raises(SettingsError, match="shared memory"):
+        run_unattended(Unattended.read(path))
+
+
+def test_a_smaller_variant_that_cannot_run_here_is_refused(store: Callable[..., Path]) -> None:
+    path = store()
+    path.write_text('smaller = "tflite-int8"\n' + path.read_text())
+    with pytest.raises(SettingsError, match="smaller = 'tflite-int8' cannot run here"):
+        run_unattended(Unattended.read(path))
+
+
+def test_a_bundle_whose_engine_is_missing_says_what_to_do(
+    store: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekit.supervisor.run.installed", dict)
+    with pytest.raises(EngineMissing, match="edgekit doctor"):
+        run_unattended(Unattended.read(store()))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('name = "right"', 'name = "left"', "every camera needs a name of its own"),
+        ('name = "right"', 'name = "a/b"', "name has 1 to 64 letters"),
+        ("fps = 10", "fps = 0", "fps must be above 0"),
+        ("[sinks.jsonl]", "[sinks.json]", "unknown key 'sinks.json', did you mean 'jsonl'"),
+        ('[sinks.jsonl]\npath = "events.jsonl"', "[sinks]", "events must go somewhere"),
+        ('device = "cart-1"', 'device = "cart/1"', "device is part of event ids"),
+        ('"all"', '"some"', "observations"),
+    ],
+)
+def test_a_store_file_that_makes_no_sense_says_where(
+    store: Callable[..., Path], before: str, after: str, said: str
+) -> None:
+    path = store()
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    with pytest.raises(SettingsError, match=said):
+        Unattended.read(path)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
