@@ -21,6 +21,7 @@ from edgekit.benchmarks.report import Grid, Plot, Section, Text
 from edgekit.bundle import Bundle
 from edgekit.engines import installed
 from edgekit.errors import AcceleratorMissing, BundleError, EngineMissing
+from edgekit.hostplan import Plans
 from edgekit.preprocess import preprocess
 from edgekit.profile import DeviceProfile
 from edgekit.tasks import AnyTask, open_task
@@ -87,7 +88,7 @@ def bench(
         tasks: dict[str, AnyTask] = {}
         for name in names:
             try:
-                tasks[name] = open_task(bundle, profile, name)
+                tasks[name] = open_task(bundle, profile, name, plans=Plans(()))
                 stack.callback(tasks[name].close)
             except (EngineMissing, AcceleratorMissing) as missing:
                 if variants:

@@ -3,8 +3,9 @@
     with open_task("cart.ekb", profile="raspberry-pi-5") as detect:
         detections = detect(image)
 
-Which variant runs, on which engine and with how many threads, is the device profile's choice unless it is named.
-What was chosen can be read from `variant` and `session`; what is asked for by name is never replaced by something else.
+Which variant runs, on which engine and with how many threads, is what `edgekit plan` has measured to be best on this
+host, or where it has not, the device profile's choice. What is asked for by name is never replaced by something else,
+and what was chosen can be read from `variant`, `session` and `planned`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from edgekit.decode import decode_classification, decode_detections, decode_embe
 from edgekit.engines import Session, installed, open_session
 from edgekit.errors import EngineMissing
 from edgekit.frames import Classification, Detections, FloatArray, Image
+from edgekit.hostplan import Plans
 from edgekit.plan import EngineName, EnginePlan
 from edgekit.preprocess import Placement, preprocess
 from edgekit.profile import DeviceProfile
@@ -38,8 +40,8 @@ Opened = TypeVar("Opened", bound="_Task")
 class _Task:
     """What every task shares: the way from a picture to raw outputs, and how long its stages took.
 
-    `stages_ms` holds the times of the last call. The input tensor is kept and written anew at each call, so one task
-    belongs to one thread.
+    `stages_ms` holds the times of the last call. `planned`: it runs by a plan that was measured on this host. The input
+    tensor is kept and written anew at each call, so one task belongs to one thread.
     """
 
     def __init__(self, session: Session, spec: InputSpec, labels: Sequence[str]) -> None:
@@ -47,6 +49,7 @@ class _Task:
         self.spec = spec
         self.labels = tuple(labels)
         self.variant: Variant | None = None
+        self.planned = False
         self.stages_ms: dict[str, float] = {}
         self._tensor: npt.NDArray[Any] = np.empty(spec.shape, spec.dtype)
 
@@ -124,20 +127,34 @@ AnyTask: TypeAlias = Detector | Classifier | Embedder
 
 @dataclass(frozen=True)
 class Choice:
-    """What will run: a variant of a bundle, and how."""
+    """What will run: a variant of a bundle, and how; `planned` where that was measured on this host."""
 
     variant: Variant
     plan: EnginePlan
+    planned: bool = False
 
 
 def choose(
-    bundle: Bundle, profile: DeviceProfile, variant: str | None = None, engine: EngineName | None = None
+    bundle: Bundle,
+    profile: DeviceProfile,
+    variant: str | None = None,
+    engine: EngineName | None = None,
+    plans: Plans | None = None,
 ) -> Choice:
     """The variant and the engine that are named, or the first of the profile's list that can run here.
+
+    Before the profile comes a plan that `edgekit plan` has measured on this host. It never replaces what is named: for
+    a named variant it says how that runs, and beside a named engine it says nothing. plans: where such plans are looked
+    for, if not in the usual places.
 
     `EngineMissing` says what to install where nothing can; `BundleError` where the bundle has no such variant. Where a
     variant that stands higher in the profile's list had to be passed over, a warning says which and why.
     """
+    kept = None if engine is not None else (plans or Plans.usual()).find(bundle.digest)
+    stage = None if kept is None else kept.stage(variant)
+    if stage is not None:
+        _log.info("%s: %s, as planned on this host", bundle.manifest.name, stage)
+        return Choice(bundle.variant(stage.variant), stage.plan, planned=True)
     there = installed()
     if variant is not None:
         named = bundle.variant(variant)
@@ -173,17 +190,19 @@ def open_task(
     profile: DeviceProfile | str | None = None,
     variant: str | None = None,
     engine: EngineName | None = None,
+    plans: Plans | None = None,
 ) -> AnyTask:
     """A bundle's model, ready to be called; close it, or use it in a `with` block.
 
     profile: a device profile or its name; 'generic' where none is given. variant, engine: what must run, by name.
+    plans: see `choose`.
     """
     if not isinstance(bundle, Bundle):
         with Bundle.open(bundle) as opened:
-            return open_task(opened, profile, variant, engine)
+            return open_task(opened, profile, variant, engine, plans)
     board = profile if isinstance(profile, DeviceProfile) else DeviceProfile.load(profile or "generic")
-    choice = choose(bundle, board, variant, engine)
+    choice = choose(bundle, board, variant, engine, plans)
     session = open_session(bundle.artifact(choice.variant), choice.plan)
     task = make_task(session, choice.variant.input, bundle.manifest.head, bundle.manifest.labels)
-    task.variant = choice.variant
+    task.variant, task.planned = choice.variant, choice.planned
     return task

@@ -1,6 +1,7 @@
-"""The speed table: what edgekit promises of its own speed, and what comes out on this host.
+r"""The speed table: what edgekit promises of its own speed, and what comes out on this host.
 
-    python -m edgekit.benchmarks.speed --bundle out/yolox-nano-320.ekb --bundle out/yolox-nano-640.ekb --markdown
+    python -m edgekit.benchmarks.speed --bundle out/yolox-nano-320.ekb --bundle out/yolox-nano-640.ekb \
+        --classifier out/grocery-0.35.ekb --markdown
 
 Each figure is one of runs in turn, with the plain way beside it or with the bare engine. A promise that is not kept is
 in the table as well; the exit code is 0 either way, since a slow or busy host is no fault in the code.
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.benchmarks.environment import look_around
-from edgekit.benchmarks.speed import decode, loop, preprocess, startup
+from edgekit.benchmarks.speed import decode, loop, planned, preprocess, startup
 from edgekit.benchmarks.speed.promise import Promise, as_json, at_least, markdown, text
 from edgekit.bundle import Bundle
 from edgekit.engines import installed
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     host = look_around(installed()).line()
     try:
-        kept = list(_promises(asked.bundle))
+        kept = list(_promises(asked.bundle, asked.classifier))
     except EdgekitError as error:
         print(error, file=sys.stderr)
         return 1
@@ -73,8 +74,8 @@ def decode_promises(found: dict[str, Any]) -> list[Promise]:
     ]
 
 
-def _promises(bundles: Sequence[Path]) -> Iterator[Promise]:
-    for path in bundles:
+def _promises(bundles: Sequence[Path], classifier: Path | None) -> Iterator[Promise]:
+    for path in filter(None, (*bundles, classifier)):
         Bundle.open(path).close()  # a wrong path is said before minutes are spent
     _tell("preprocess")
     yield from preprocess_promises(preprocess.measure())
@@ -86,6 +87,12 @@ def _promises(bundles: Sequence[Path]) -> Iterator[Promise]:
     for path in bundles:
         _tell(f"cold start of {path}")
         yield from startup.promises(path)
+    if bundles and classifier is not None:
+        _tell(f"plan of {bundles[0]} and {classifier}")
+        yield from planned.promises(bundles[0], classifier)
+    else:
+        needs = "needs a detector's --bundle and a --classifier; the first detector is taken"
+        yield Promise("planned cascade", "", "", "not measured", needs)
     if not bundles:
         for what in ("frame beyond the engine", "cold start"):
             yield Promise(what, "", "", "not measured", f"needs a detector's --bundle: {RECIPES}")
@@ -104,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m edgekit.benchmarks.speed", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--bundle", type=Path, action="extend", nargs="+", default=[], help="detectors' bundles (.ekb)")
+    parser.add_argument("--classifier", type=Path, help="a classifier's bundle, to run behind the first detector")
     parser.add_argument("--json", type=Path, help="write the table to this file as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     return parser

@@ -33,7 +33,7 @@ app = typer.Typer(
     help="Ship a product-recognition model to an in-store camera, with the proof that its accuracy held.",
 )
 
-for _room in ("build", "inspect", "run", "service", "bench", "board"):
+for _room in ("build", "inspect", "run", "service", "bench", "plan", "board"):
     import_module(f"edgekit.cli.{_room}").register(app)
 
 

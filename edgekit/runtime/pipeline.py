@@ -29,6 +29,7 @@ from edgekit.runtime.track import Tracker
 
 if TYPE_CHECKING:
     from edgekit.bundle import Bundle
+    from edgekit.hostplan import Plans
     from edgekit.profile import DeviceProfile
 
 Detect: TypeAlias = Callable[[Image], Detections]
@@ -145,23 +146,24 @@ class Pipeline:
         score: float | None = None,
         track: TrackSettings | None = _TRACK,
         classify: ClassifyPolicy = _CLASSIFY,
+        plans: Plans | None = None,
     ) -> Pipeline:
         """A pipeline of bundles; close it, or use it in a `with` block.
 
-        profile and variant as for `edgekit.tasks.open_task`. score: the detector's threshold instead of the bundle's.
-        `ContractError` where a bundle's model is not a detector, or not a classifier.
+        profile, variant and plans as for `edgekit.tasks.open_task`. score: the detector's threshold instead of the
+        bundle's. `ContractError` where a bundle's model is not a detector, or not a classifier.
         """
         from edgekit.tasks import Classifier, Detector, open_task
 
         with ExitStack() as opened:
-            detect = opened.enter_context(open_task(detector, profile, variant))
+            detect = opened.enter_context(open_task(detector, profile, variant, plans=plans))
             if not isinstance(detect, Detector):
                 raise ContractError(f"{_named(detector)} holds a {type(detect).__name__.lower()}, not a detector")
             if score is not None:
                 detect.head = replace(detect.head, score=score)
             pipeline = cls(detect, detect.labels, track=track)
             if classifier is not None:
-                recognise = opened.enter_context(open_task(classifier, profile, classifier_variant))
+                recognise = opened.enter_context(open_task(classifier, profile, classifier_variant, plans=plans))
                 if not isinstance(recognise, Classifier):
                     kind = type(recognise).__name__.lower()
                     raise ContractError(f"{_named(classifier)} holds a {kind}, not a classifier")

@@ -152,7 +152,7 @@ class _Box:
         child = Process("edgekit.supervisor.inference", [*fds.values(), *views.values()])
         order = {
             "kind": "load",
-            "settings": dump(_for_inference(self.settings)),
+            "settings": dump(_for_inference(self.settings, self.profile)),
             "variant": variant,
             "memory_mb": self.settings.engine.memory_mb,
             "detector_only": rung.detector_only,
@@ -312,11 +312,11 @@ def open_sinks(settings: SinkSettings, device: str, opened: ExitStack) -> list[S
     return sinks
 
 
-def _for_inference(settings: Unattended) -> Unattended:
+def _for_inference(settings: Unattended, profile: DeviceProfile) -> Unattended:
     """What the inference child needs to know, and nothing that it need not: no address, no password."""
     cameras = tuple(replace(each, address="") for each in settings.cameras)
     sinks = SinkSettings(jsonl=JsonlSettings("-"))  # one must be there
-    return replace(settings, cameras=cameras, sinks=sinks, web=None)
+    return replace(settings, profile=profile.name, cameras=cameras, sinks=sinks, web=None)
 
 
 def _ring(name: str, slot_bytes: int, opened: ExitStack) -> Ring:

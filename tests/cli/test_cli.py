@@ -9,7 +9,7 @@ import sys
 import pytest
 from tiny import golden_bundle
 
-COMMANDS = ("build", "inspect", "verify", "run", "bench", "profiles", "doctor")
+COMMANDS = ("build", "inspect", "verify", "run", "bench", "plan", "profiles", "doctor")
 
 
 def edgekit(*arguments, cwd=None):
