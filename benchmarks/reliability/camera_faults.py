@@ -27,7 +27,7 @@ from edgekit.supervisor.watched import WatchedCamera
 
 PROMISE = "each fault is seen within 5 s, the camera is LIVE within 2 s of its source's return, and none stays stuck"
 SEEN_S, BACK_S, STUCK_S = 5.0, 2.0, 30.0
-FPS = 10.0
+CAMERA_FPS, FPS = 25.0, 10.0  # what they give, and what is looked at
 
 # What a state cannot say, since the pictures are good: it is noticed.
 _NOTICED = {Fault.RESIZE: "size changed", Fault.TOO_FAST: "too fast"}
@@ -116,7 +116,7 @@ def ward(
 
 def _admit(number: int, films: Sequence[Film], seed: int, health: HealthSettings | None, opened: ExitStack) -> Patient:
     kind = MjpegServer if number % 2 == 0 else RtspServer
-    server = opened.enter_context(kind(films[number % len(films)], fps=FPS, seed=seed + number))
+    server = opened.enter_context(kind(films[number % len(films)], fps=CAMERA_FPS, seed=seed + number))
     ring = Ring.create(f"patient {number}", 1280 * 720 * 3)
     opened.callback(ring.close)
     settings = CameraSettings(f"patient {number}", server.address, FPS, health=health or HealthSettings())
@@ -200,7 +200,7 @@ def _treat(
 
 def _control(seed: int, films: Sequence[Film]) -> dict[str, float]:
     """Cameras that are believed whatever they show: none of these faults may be seen by their states."""
-    blind = HealthSettings(stale_s=1e6, lost_s=1e7, frozen_s=0, dark=-1)
+    blind = HealthSettings(stale_s=1e6, lost_s=1e7, hung_s=1e8, frozen_s=0, dark=-1)
     faults = [Fault.REPEAT, Fault.BLACK, Fault.BACKWARDS]
     patients = _treat(faults, seed, films, 3, blind)
     unseen: Counter[Fault] = Counter(fault for patient in patients for fault in patient.unseen)
@@ -214,14 +214,14 @@ def _longest(spent: Sequence[tuple[Fault, float]]) -> dict[str, float]:
     return dict(sorted(longest.items()))
 
 
-def rendered_film(pictures: int = 60) -> Film:
+def rendered_film(pictures: int = 250) -> Film:
     """A rendered shelf, for where there is no clip."""
     return Film.read(f"scene:shelf?seed=3&frames={pictures}", limit=pictures)
 
 
 def films_of(folder: Path) -> list[Film]:
-    """The clips in a folder, as films of a hundred pictures each."""
-    return [Film.read(path) for path in sorted(folder.iterdir()) if path.suffix in (".mp4", ".gif")]
+    """The clips in a folder, as films of at most 250 pictures: a loop of a few seconds would rightly count as FROZEN."""
+    return [Film.read(path, limit=250) for path in sorted(folder.iterdir()) if path.suffix in (".mp4", ".gif")]
 
 
 if __name__ == "__main__":

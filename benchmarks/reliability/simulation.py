@@ -49,7 +49,7 @@ _SEEN_WITHIN_S = 5.0
 _BACK_WITHIN_S = 2.0
 _HARMLESS = ("resize", "flood")
 _FPS = 1.0
-_HEALTH = HealthSettings(stale_s=2.2, lost_s=4.5, frozen_s=2.5, back=2)
+_HEALTH = HealthSettings(stale_s=2.2, lost_s=4.5, hung_s=9.0, frozen_s=2.5, back=2)
 _VARIANTS = ("int8", "float", "other float")
 _ENGINE_SEEN_S = 3.0
 
@@ -332,7 +332,7 @@ class Box:
             folder / "outbox.db", ["broker"], Limits(max_bytes=1 << 20), world.clock, connect=self._connect
         )
         self.relay = Relay(self.outbox, self.broker, world.clock, Backoff(0.5, 10.0, world.random))
-        health = HealthSettings(stale_s=1e6, lost_s=1e7, frozen_s=0, dark=-1.0) if wrong else _HEALTH
+        health = HealthSettings(stale_s=1e6, lost_s=1e7, hung_s=1e8, frozen_s=0, dark=-1.0) if wrong else _HEALTH
         settings = Unattended(
             cameras=tuple(CameraSettings(name, "simulated", _FPS, health=health) for name in self.cameras),
             detector=ModelSettings(Path("simulated.ekb")),
@@ -384,7 +384,7 @@ class Box:
         while self.world.now < until:
             self._change()
             wait_s = self.supervisor.step()
-            if not 0 <= wait_s <= 5.0:
+            if not 0 <= wait_s <= 5.0 + 1e-6:  # the sensors' period, and what floats add to it
                 self._broken(f"the supervisor wants to be called in {wait_s} s")
             self._check()
             self._serve_relay()
@@ -488,7 +488,7 @@ class Box:
     def _is_coming(self, camera: CameraWorld) -> bool:
         """A fault that ended while its process hangs or is being started is forgiven when that process is."""
         health = self.supervisor.cameras[camera.name].health
-        return self.world.now - camera.since < _BACK_WITHIN_S + health.settings.lost_s + 4 / _FPS
+        return self.world.now - camera.since < _BACK_WITHIN_S + health.settings.hung_s + 4 / _FPS
 
     def _check_engine(self, now: float) -> None:
         engine = self.supervisor.engine

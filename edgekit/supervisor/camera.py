@@ -23,7 +23,8 @@ _FASTEST_FPS = 90.0  # of a source that does not say how fast it is
 class HealthSettings:
     """When a camera is no longer believed. Seconds, and brightness from 0 to 255.
 
-    stale_s: without a new frame for so long it is STALE; lost_s: for so long, LOST, and its process is started anew.
+    stale_s: without a frame for so long it is STALE; lost_s: for so long, LOST; hung_s: for so long its process, which
+    should have noticed that by itself, is started anew.
     frozen_s: no picture but those seen before for so long. A sensor's noise makes every picture different, a stuck
     encoder's are equal to the byte; 0 turns it off, for a source that is a drawing. dark_s: darker than `dark` on
     average for so long. back: new frames in a row before it is LIVE again. reopen_s: one that is STALE or FROZEN for
@@ -34,6 +35,7 @@ class HealthSettings:
 
     stale_s: float = 1.5
     lost_s: float = 4.0
+    hung_s: float = 8.0
     frozen_s: float = 3.0
     dark_s: float = 1.0
     dark: float = 10.0
@@ -41,10 +43,10 @@ class HealthSettings:
     reopen_s: float = 20.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.stale_s < self.lost_s or self.frozen_s < 0 or self.dark_s < 0 or self.back < 1:
+        if not 0 < self.stale_s < self.lost_s < self.hung_s or self.frozen_s < 0 or self.dark_s < 0 or self.back < 1:
             raise ValueError(
-                "need 0 < stale_s < lost_s, frozen_s and dark_s at least 0, back at least 1; "
-                f"got {self.stale_s}, {self.lost_s}, {self.frozen_s}, {self.dark_s}, {self.back}"
+                "need 0 < stale_s < lost_s < hung_s, frozen_s and dark_s at least 0, back at least 1; "
+                f"got {self.stale_s}, {self.lost_s}, {self.hung_s}, {self.frozen_s}, {self.dark_s}, {self.back}"
             )
 
 
@@ -138,6 +140,9 @@ class CameraHealth:
 
     def arrived(self, facts: Facts, now: float) -> tuple[bool, Change | None]:
         """Whether this frame may be looked at, and the change that it caused."""
+        if not self.open:  # it was on its way when the source failed
+            self.refused["not open"] += 1
+            return False, None
         before, self._last = self._last, facts
         self._heard_at = now
         self.frames += 1
@@ -166,7 +171,8 @@ class CameraHealth:
         if not self.open:
             return float("inf")
         limits = self.settings
-        return self._heard_at + (limits.lost_s if self.state in ("STALE", "LOST") else limits.stale_s)
+        due = {"LOST": limits.hung_s, "STALE": limits.lost_s}.get(self.state, limits.stale_s)
+        return self._heard_at + due
 
     def take_notices(self) -> list[str]:
         """The kinds of notices since the last time."""
@@ -188,7 +194,7 @@ class CameraHealth:
         old = now - facts.taken_at > self.settings.stale_s
         self._dark_since = _since(self._dark_since, dark, now)
         self._same_since = _since(self._same_since, same, now)
-        if backwards and self._backwards_since is None:
+        if backwards:
             self._notice("timestamps run backwards", now)
         self._backwards_since = _since(self._backwards_since, backwards, now)
         if dark:
@@ -204,8 +210,10 @@ class CameraHealth:
         silent_s = now - self._heard_at
         if not self.open:
             return None
+        if silent_s >= limits.hung_s:
+            return self.failed(now, f"no frame for {limits.hung_s:g} s")
         if silent_s >= limits.lost_s:
-            return self.failed(now, f"no frame for {limits.lost_s:g} s")
+            return self._become("LOST", f"no frame for {limits.lost_s:g} s", now)
         if self.state in ("STALE", "FROZEN") and now - self.since >= limits.reopen_s:
             return self.failed(now, f"opened anew after {limits.reopen_s:g} s of {self.state}: {self.reason}")
         if self._last is None:
@@ -238,7 +246,7 @@ class CameraHealth:
     def _count(self, before: Facts | None, facts: Facts, now: float) -> None:
         size = facts.width, facts.height
         if self.size is not None and size != self.size:
-            self._notice("size changed", now, every_s=0.0)
+            self._notice("size changed", now)
         self.size = size
         if before is not None and facts.damaged > before.damaged:
             self._notice("damaged frames", now)
@@ -249,11 +257,13 @@ class CameraHealth:
         if long_enough and self.fps > self._fastest_fps:
             self._notice("too fast", now)
 
-    def _notice(self, kind: str, now: float, every_s: float = 60.0) -> None:
-        if now - self._noticed_at.get(kind, float("-inf")) >= every_s:
+    def _notice(self, kind: str, now: float, again_s: float = 1.0) -> None:
+        """Once for as long as it lasts: anew where it was not so for `again_s`."""
+        last_at = self._noticed_at.get(kind, float("-inf"))
+        self._noticed_at[kind] = now
+        if now - last_at >= again_s:
             self.notices[kind] += 1
             self._new_notices.append(kind)
-            self._noticed_at[kind] = now
 
 
 def _since(since: float | None, lasts: bool, now: float) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -66,11 +67,13 @@ class Channel:
 
     def receive(self, timeout_s: float | None = 0.0) -> dict[str, Any] | None:
         """The next message; None where none came within `timeout_s` (None: wait for ever). `Gone` at the end."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
         while not self._arrived:
-            if not self._read_packet():
-                if not select.select([self._socket], [], [], timeout_s)[0]:
-                    return None
-                timeout_s = 0.0 if timeout_s is not None else None
+            if self._read_packet():
+                continue
+            left_s = None if until is None else max(0.0, until - time.monotonic())
+            if not select.select([self._socket], [], [], left_s)[0]:
+                return None
         return self._arrived.popleft()
 
     def close(self) -> None:

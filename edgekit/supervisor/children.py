@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import edgekit
-from edgekit.redact import redact
+from edgekit.redactor import Redactor
 from edgekit.supervisor.channel import Channel, Gone
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ Message = dict[str, Any]
 
 _ENDING_S = 0.5  # between the end of its channel and its own, in which it may still say why
 _MOST_MESSAGES = 256  # in one go: a child that floods must not keep the supervisor from the others
+_ADDRESS = re.compile(r"\S*://\S*")
+_without_secrets = Redactor()
 
 
 class Child(Protocol):
@@ -141,7 +144,7 @@ class Process:
             pass
         *lines, self._rest = self._rest[-(1 << 16) :].split(b"\n")
         for line in lines:
-            words = redact(line.decode(errors="replace").strip())
+            words = _ADDRESS.sub("***", _without_secrets(line.decode(errors="replace").strip()))
             if words:
                 self._words.append(words)
                 log.info("%s: %s", self._module.rpartition(".")[2], words)

@@ -96,7 +96,7 @@ class Ring:
     def read(self, number: int) -> Stored | None:
         """A copy of what was written under that number; None where it has been overwritten, or is not there yet."""
         slot = number % self.slots
-        if self._numbers(slot) != (number, number):
+        if number < 1 or self._numbers(slot) != (number, number):
             return None
         start = self._start(slot)
         _, _, size, height, width, taken_at, stamp = _SLOT.unpack_from(self._memory, start)

@@ -16,8 +16,8 @@ from edgekit.supervisor.children import Child, Message
 from edgekit.supervisor.pace import Pace, Turns
 from edgekit.supervisor.settings import CameraSettings
 
-# A refused connection costs nothing, an unwatched shelf does: even after a night, a camera is tried twice in 3 s.
-_FIRST_S, _LONGEST_S = 0.2, 1.5
+# A refused connection costs nothing, an unwatched shelf does: even after a night, a camera is tried every second.
+_FIRST_S, _LONGEST_S = 0.2, 1.0
 
 
 class WatchedCamera:
@@ -84,7 +84,7 @@ class WatchedCamera:
 
     @property
     def _patience_s(self) -> float:
-        return self.settings.timeout_s + self.settings.health.lost_s
+        return self.settings.timeout_s + self.settings.health.hung_s
 
     def _hear(self, now: float) -> list[Change | None]:
         if self._child is None:
