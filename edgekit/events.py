@@ -25,7 +25,6 @@ CAMERA_NOTICE = "edgekit.camera.notice"
 ENGINE_STATE = "edgekit.engine.state"
 DEGRADE = "edgekit.degrade"
 OBSERVATION = "edgekit.observation"
-OUTBOX_DROPPED = "edgekit.outbox.dropped"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NAME = re.compile(r"[A-Za-z0-9._-]+")

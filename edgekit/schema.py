@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STRICT: ConfigDict = {"extra": "forbid"}
+STRICT: ConfigDict = {"extra": "forbid", "allow_inf_nan": False}
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _unattended(settings: Unattended, web: bool) -> None:
 
     if web:
         settings = replace(settings, web=settings.web or WebSettings())
-    handler = log_to(redactor=Redactor(settings.secrets()))
+    handler = log_to(redactor=Redactor(secret.read() for secret in settings.secrets()))
     run_unattended(settings, on_status=lambda _: handler.write_due())
 
 

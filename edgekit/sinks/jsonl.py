@@ -47,7 +47,12 @@ class JsonLines:
     def write(self, line: str) -> None:
         """One line, without its end. BrokenPipeError where stdout's reader has gone."""
         if self._stdout:
-            _print(line)
+            try:
+                _print(line)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise EdgekitError(f"stdout: {error.strerror or error}") from error
             return
         content = (line + "\n").encode()
         try:

@@ -284,13 +284,13 @@ class MqttSink:
     def _on_connect_fail(self, client: Client, userdata: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this where it has caught it, and tells it nobody
         told = (error.strerror or str(error)) if isinstance(error, OSError) else type(error).__name__
-        self._health.is_down(f"{self._settings.host}: {told}")
+        self._health.is_down(f"the broker: {told}")
 
     def _on_disconnect(self, client: Client, userdata: Any, flags: Any, code: ReasonCode, properties: Any) -> None:
         if self.up:
             self._health.is_down(f"the connection is lost: {code}")
         elif not self._answered:  # else it is known why: a refusal is followed by its disconnection
-            self._health.is_down(f"{self._settings.host}: the connection ended before a broker answered")
+            self._health.is_down("the connection ended before a broker answered")
 
     def _on_publish(self, client: Client, userdata: Any, mid: int, code: ReasonCode, properties: Any) -> None:
         self._pubacks.append((mid, str(code) if code.is_failure else ""))

@@ -36,7 +36,7 @@ def open_client(settings: MqttSettings, client_id: str) -> Client:
     if settings.tls is not None:
         client.tls_set_context(settings.tls.context())
     elif settings.password is not None:
-        log.warning("the password for %s travels unencrypted: there is no [tls]", settings.host)
+        log.warning("the broker's password travels unencrypted: there is no [sinks.mqtt.tls]")
     client.connect_timeout = settings.connect_s
     client.max_inflight_messages_set(IN_FLIGHT)
     client.max_queued_messages_set(HELD)

@@ -91,12 +91,11 @@ class _Endpoint:
         url = urlsplit(settings.url)
         self._settings = settings
         self._host, self._port = url.hostname or "", url.port
-        self._shown = f"{url.scheme}://{self._host}" + (f":{self._port}" if self._port else "")
         self._path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self._context = (settings.tls or Tls()).context() if url.scheme == "https" else None
         self._headers = {name: _header(name, secret) for name, secret in settings.headers.items()}
         if self._context is None and self._headers:
-            log.warning("%s: the headers' secrets travel unencrypted over http", self._shown)
+            log.warning("the headers' secrets travel unencrypted over http")
         self._connection: http.client.HTTPConnection | None = None
 
     def post(self, rows: Sequence[Row]) -> None:
@@ -106,8 +105,8 @@ class _Endpoint:
             status, retry_after = self._ask(kind, body)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise SinkDown(f"{self._shown}: {_told(error)}") from error
-        _judge(status, retry_after, self._shown)
+            raise SinkDown(f"the server: {_told(error)}") from error
+        _judge(status, retry_after)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -150,10 +149,10 @@ def _content(rows: Sequence[Row], batch: int) -> tuple[str, bytes]:
     return "application/cloudevents-batch+json; charset=utf-8", f"[{','.join(row.json for row in rows)}]".encode()
 
 
-def _judge(status: int, retry_after: str | None, shown: str) -> None:
+def _judge(status: int, retry_after: str | None) -> None:
     if 200 <= status < 300:
         return
-    answered = f"{shown} answered {status} {http.client.responses.get(status, '')}".rstrip()
+    answered = f"the server answered {status} {http.client.responses.get(status, '')}".rstrip()
     if 300 <= status < 400:
         raise SinkDown(f"{answered}; redirects are not followed, give the address that it leads to")
     if 400 <= status < 500 and status not in _LATER | _WRONG_DOOR:

@@ -72,7 +72,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Change:
-    """A camera went from one state to another. held_s: how long the old one had lasted."""
+    """A camera went from one state to another, or is LOST for another reason. held_s: how long the old one lasted."""
 
     before: State
     after: State
@@ -102,6 +102,7 @@ class CameraHealth:
         self._arrivals: deque[tuple[float, int]] = deque(maxlen=64)
         self._digests: deque[int] = deque(maxlen=_REPLAYED)
         self._noticed_at: dict[str, float] = {}
+        self._told: set[str] = set()  # the reasons for being LOST, each of which is told once
         self._new_notices: list[str] = []
         self._forget(now)
 
@@ -152,7 +153,7 @@ class CameraHealth:
             if fault != "repeated":  # a stream of 30 may hold 15 pictures a second, each of them twice
                 self._good = 0
             self.refused[fault] += 1
-            return False, self._judge(now)
+            return False, None  # the next tick judges: after a stall, what comes in one go is of very different times
         self._fresh_at = now
         self._good += 1
         change = None
@@ -188,7 +189,7 @@ class CameraHealth:
             before is not None
             and facts.stamp is not None
             and before.stamp is not None
-            and not facts.stamp > before.stamp
+            and facts.stamp < before.stamp
             and not same
         )
         old = now - facts.taken_at > self.settings.stale_s
@@ -211,7 +212,9 @@ class CameraHealth:
         if not self.open:
             return None
         if silent_s >= limits.hung_s:
-            return self.failed(now, f"no frame for {limits.hung_s:g} s")
+            reason = f"no frame for {limits.hung_s:g} s"
+            self._told.add(reason)  # it is LOST already, and nobody need be told again
+            return self.failed(now, reason)
         if silent_s >= limits.lost_s:
             return self._become("LOST", f"no frame for {limits.lost_s:g} s", now)
         if self.state in ("STALE", "FROZEN") and now - self.since >= limits.reopen_s:
@@ -235,9 +238,10 @@ class CameraHealth:
         return since is not None and now - since >= limit_s
 
     def _become(self, state: State, reason: str, now: float) -> Change | None:
-        if state == self.state:
+        if state == self.state and (state != "LOST" or reason in self._told):
             self.reason = reason
             return None
+        self._told = {*self._told, reason} if state == self.state == "LOST" else {reason}
         change = Change(self.state, state, reason, now - self.since)
         self.state, self.reason, self.since = state, reason, now
         self._good = 0

@@ -60,38 +60,56 @@ def _capture(camera: CameraSettings, channel: Channel, ring: Ring) -> str:
     except Gone:
         raise
     except (EdgekitError, ValueError, OSError) as error:
-        return str(error).removeprefix(f"{camera.name}: ")
+        return _without_address(str(error), camera)
     return "it gives no more frames"
 
 
+def _without_address(reason: str, camera: CameraSettings) -> str:
+    return reason.removeprefix(f"{camera.name}: ").replace(str(camera.address), "its address")
+
+
 def _open(camera: CameraSettings) -> Source:
-    source = open_source(camera.address, camera.name, mode=camera.mode, timeout_s=camera.timeout_s)
-    if source.live:
-        return source
-    source.fps = source.fps or camera.fps
-    return Paced(source)
+    """A live source; a file is played at its own rate, again and again."""
+    source = _source(camera)
+    return source if source.live else Paced(Again(source, camera))
+
+
+def _source(camera: CameraSettings) -> Source:
+    return open_source(camera.address, camera.name, mode=camera.mode, timeout_s=camera.timeout_s)
+
+
+class Again(Source):
+    """A file that begins anew when it ends, its pictures counted on and without their own times, which begin anew."""
+
+    def __init__(self, first: Source, camera: CameraSettings) -> None:
+        self.name = first.name
+        self.fps = first.fps or camera.fps
+        self._source = first
+        self._camera = camera
+
+    def __iter__(self) -> Iterator[Frame]:
+        shown = 0
+        while True:
+            before = shown
+            with self._source as source:
+                for frame in source:
+                    yield replace(frame, index=shown, stamp=None)
+                    shown += 1
+            if shown == before:
+                return
+            self._source = _source(self._camera)
+
+    def close(self) -> None:
+        self._source.close()
 
 
 def _frames(source: Source, camera: CameraSettings, ring: Ring) -> Iterator[dict[str, Any]]:
     pace = Pace(camera.fps)
-    for arrived, frame in enumerate(_for_ever(source, camera), start=1):
+    for arrived, frame in enumerate(source, start=1):
         if not pace.due(frame.taken_at):
             continue
         pace.took(frame.taken_at)
         yield {"kind": "frame", **facts(frame, ring.write_frame(frame)), "arrived": arrived, "damaged": damaged(source)}
-
-
-def _for_ever(source: Source, camera: CameraSettings) -> Iterator[Frame]:
-    """A live source's frames; a file's again and again, without the timestamps that begin anew each time."""
-    if not isinstance(source, Paced):
-        yield from source
-        return
-    while True:
-        with source:
-            yield from (replace(frame, stamp=None) for frame in source)
-        again = _open(camera)
-        assert isinstance(again, Paced)
-        source = again
 
 
 def facts(frame: Frame, number: int) -> dict[str, Any]:

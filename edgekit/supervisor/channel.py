@@ -17,6 +17,7 @@ from typing import Any
 from edgekit.errors import EdgekitError
 
 _PACKET = 60_000  # bytes; the kernel's default allows some 200,000 a packet
+_MOST_PACKETS = 64  # of one message, some 4 MB
 _MORE, _LAST = b"+", b"."
 
 
@@ -103,7 +104,20 @@ class Channel:
         if not packet:
             raise Gone("the other side has ended")
         self._parts.append(packet[1:])
+        if len(self._parts) > _MOST_PACKETS:
+            raise Gone("a message without an end")
         if packet[:1] == _LAST:
-            self._arrived.append(json.loads(b"".join(self._parts)))
+            self._arrived.append(_message(b"".join(self._parts)))
             self._parts.clear()
         return True
+
+
+def _message(content: bytes) -> dict[str, Any]:
+    """Children read what strangers send; one that was taken over must not take its supervisor along."""
+    try:
+        message = json.loads(content)
+    except ValueError:
+        message = None
+    if not isinstance(message, dict):
+        raise Gone("nonsense on the channel")
+    return message

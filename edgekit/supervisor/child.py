@@ -1,4 +1,4 @@
-"""What a child of the supervisor does first: never outlive it, leave Ctrl-C to it, and keep stdout for nobody."""
+"""What a child of the supervisor does first: never outlive it, and leave Ctrl-C to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import ctypes
 import logging
 import os
 import signal
+import sys
 
+PARENT = "EDGEKIT_SUPERVISOR"  # in the environment: the process that must live for this one to live
 _PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 
 
@@ -15,6 +17,7 @@ def begin(role: str) -> None:
     # A child that hangs in a driver sees no end of a channel: the kernel kills it when the supervisor is gone.
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != int(os.environ.get(PARENT, os.getppid())):
+        sys.exit("the supervisor was gone before this process had begun")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.dup2(2, 1)  # engines and decoders print on stdout
     logging.basicConfig(level=logging.WARNING, format=f"%(levelname)s {role} %(name)s: %(message)s")

@@ -11,12 +11,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import edgekit
 from edgekit.redactor import Redactor
 from edgekit.supervisor.channel import Channel, Gone
+from edgekit.supervisor.child import PARENT
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,8 @@ Message = dict[str, Any]
 
 _ENDING_S = 0.5  # between the end of its channel and its own, in which it may still say why
 _MOST_MESSAGES = 256  # in one go: a child that floods must not keep the supervisor from the others
-_ADDRESS = re.compile(r"\S*://\S*")
+_MOST_WORDS, _LINES, _LINE = 1 << 14, 20, 500  # bytes, lines and bytes a line of what it prints, in one go
+_ADDRESS = re.compile(r"\w*://\S*")
 _without_secrets = Redactor()
 
 
@@ -51,26 +54,34 @@ class Child(Protocol):
 class Process:
     """A real child: `python -m module <channel> <fds...>`, in a session of its own, with our end of the channel.
 
-    What it writes to stderr is logged without addresses, and its last line says why where it dies.
+    What it prints is logged without addresses, and its last line says why where it dies. hidden: variables of the
+    environment that are none of its business. OSError where no process can be started.
     """
 
-    def __init__(self, module: str, fds: Sequence[int] = (), environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, module: str, fds: Sequence[int] = (), hidden: Collection[str] = ()) -> None:
         self._module = module
-        self._channel, theirs = Channel.pair()
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(reading, False)
+        with ExitStack() as opened:
+            self._channel, theirs = Channel.pair()
+            opened.callback(self._channel.close)
+            reading, writing = os.pipe2(os.O_CLOEXEC)
+            opened.callback(os.close, reading)
+            os.set_blocking(reading, False)
+            passed = [theirs.fileno(), *fds]
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", module, *map(str, passed)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=writing,  # engines print on it
+                    stderr=writing,
+                    pass_fds=passed,
+                    start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor alone
+                    env=_environment(hidden),
+                )
+            finally:
+                os.close(writing)
+                theirs.close()
+            opened.pop_all()
         self.stderr = reading
-        passed = [theirs.fileno(), *fds]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *map(str, passed)],
-            stdin=subprocess.DEVNULL,
-            stderr=writing,
-            pass_fds=passed,
-            start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor alone
-            env={**os.environ, **_QUIET, **_where_edgekit_is(), **(environment or {})},
-        )
-        os.close(writing)
-        theirs.close()
         self._words: deque[str] = deque(maxlen=5)
         self._rest = b""
         self._gone = False
@@ -90,6 +101,7 @@ class Process:
         try:
             return self._channel.send(message)
         except Gone:
+            self._end()
             return False
 
     def receive(self) -> list[Message]:
@@ -102,8 +114,7 @@ class Process:
                     break
                 messages.append(message)
         except Gone:
-            self._gone = True
-            self._gone_at = time.monotonic()
+            self._end()
         return messages
 
     def ended(self) -> str | None:
@@ -114,18 +125,20 @@ class Process:
         self._listen()
         words = f": {self._words[-1]}" if self._words else ""
         if status < 0:
-            return f"its process was killed by {signal.Signals(-status).name}{words}"
+            return f"its process was killed by {_signal_name(-status)}{words}"
         return f"its process ended with exit status {status}{words}"
 
     def kill(self) -> None:
-        """By SIGKILL, and without waiting: a process that is stuck in a driver ends when the driver lets go of it."""
+        """By SIGKILL, with all that it has started, and without waiting: a process that is stuck in a driver ends when
+        the driver lets go of it."""
         if self._process.poll() is None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._channel.close()
         if self.stderr >= 0:
             os.close(self.stderr)
             self.stderr = -1
-        self._gone = True
+        self._end()
 
     def wait(self, timeout_s: float) -> None:
         """Until it has ended, at most so long."""
@@ -138,24 +151,36 @@ class Process:
         if self.stderr < 0:
             return
         try:
-            while chunk := os.read(self.stderr, 1 << 16):
-                self._rest += chunk
+            self._rest += os.read(self.stderr, _MOST_WORDS)
         except BlockingIOError:
-            pass
-        *lines, self._rest = self._rest[-(1 << 16) :].split(b"\n")
-        for line in lines:
+            return
+        *lines, rest = self._rest.split(b"\n")
+        self._rest = rest[-_LINE:]
+        for line in (line[-_LINE:] for line in lines[-_LINES:]):
             words = _ADDRESS.sub("***", _without_secrets(line.decode(errors="replace").strip()))
             if words:
                 self._words.append(words)
-                log.info("%s: %s", self._module.rpartition(".")[2], words)
+                log.info("%s: %s", self._module.rpartition(".")[2], words, extra={"subject": words})
+
+    def _end(self) -> None:
+        if not self._gone:
+            self._gone, self._gone_at = True, time.monotonic()
 
 
 # FFmpeg and OpenCV print addresses, passwords included, and LiteRT a line at each start.
 _QUIET = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "ERROR", "OPENVINO_TELEMETRY_OPT_OUT": "1"}
 
 
-def _where_edgekit_is() -> dict[str, str]:
-    """The child finds edgekit where this process found it."""
+def _environment(hidden: Collection[str]) -> dict[str, str]:
+    """This process's, without what is hidden; the child finds edgekit where this process found it."""
     here = str(Path(edgekit.__file__).parents[1])
     paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {"PYTHONPATH": os.pathsep.join(paths)}
+    seen = {name: value for name, value in os.environ.items() if name not in hidden}
+    return {**seen, **_QUIET, "PYTHONPATH": os.pathsep.join(paths), PARENT: str(os.getpid())}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time signals
+        return f"signal {number}"

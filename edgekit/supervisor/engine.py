@@ -41,6 +41,8 @@ class EngineSettings:
     memory_mb: int | None = None
 
     def __post_init__(self) -> None:
+        if self.memory_mb is not None and self.memory_mb <= 0:
+            raise ValueError(f"memory_mb must be above 0; got {self.memory_mb}")
         if min(self.load_s, self.least_s, self.slow_s, self.healthy_s) <= 0 or self.failures < 1 or self.slow <= 1:
             raise ValueError(
                 "load_s, least_s, slow_s and healthy_s must be above 0, failures at least 1, slow above 1; got "
@@ -99,6 +101,8 @@ class EngineHealth:
         return median(self._spent) if self._spent else None
 
     def started(self, now: float, variant: str) -> None:
+        if variant != self.running:
+            self.works_otherwise()
         self.running = variant
         self._ready = False
         self.up_at = now
@@ -107,6 +111,9 @@ class EngineHealth:
     def ready(self, now: float) -> None:
         self._ready = True
         self.up_at = now
+
+    def works_otherwise(self) -> None:
+        """What was usual so far is no measure of what comes."""
         self._spent.clear()
 
     def asked(self, now: float) -> None:
@@ -149,7 +156,10 @@ class EngineHealth:
         if self._asked_at is None:
             return float("inf")
         limit = self._asked_at + self.answer_s
-        return limit if self._slow_since is None else min(limit, self._slow_since + self.settings.slow_s)
+        if self._slow_since is None or self.frame_s is None:
+            return limit
+        slow = max(self._asked_at + self._slow_from(self.frame_s), self._slow_since + self.settings.slow_s)
+        return min(limit, slow)
 
     def failed(self, reason: str) -> bool:
         """The child died, was killed or gave nonsense; it will be started anew. Whether with another variant."""
@@ -184,11 +194,10 @@ class EngineHealth:
 
     def _is_slow(self, spent: float) -> bool:
         usual = self.frame_s
-        return (
-            usual is not None
-            and len(self._spent) >= _ENOUGH
-            and spent >= max(self.settings.slow * usual, self._budget_s)
-        )
+        return usual is not None and len(self._spent) >= _ENOUGH and spent >= self._slow_from(usual)
+
+    def _slow_from(self, usual: float) -> float:
+        return max(self.settings.slow * usual, self._budget_s)
 
     def _note_slow(self, spent: float, asked_at: float) -> None:
         if not self._is_slow(spent):

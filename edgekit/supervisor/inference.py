@@ -57,7 +57,10 @@ def _load(order: Mapping[str, Any], channel: Channel) -> Looker:
     pipeline = open_pipeline(settings, order["variant"])
     # The first run of a model builds its kernels; no frame should wait for that, nor be the first to find it broken.
     width, height = settings.largest_frame
-    pipeline.detector(np.full((height, width, 3), _GREY, np.uint8))
+    grey = np.full((height, width, 3), _GREY, np.uint8)
+    pipeline.detector(grey)
+    if pipeline.classifier is not None:
+        pipeline.classifier(grey)
     session = getattr(pipeline.detector, "session", None)
     engine = getattr(session, "engine", "")
     rings = {name: Ring(fd) for name, fd in order["rings"].items()}
@@ -108,8 +111,7 @@ class Looker:
     def serve(self) -> None:
         while True:
             order = self.channel.receive(None)
-            if order is None:
-                continue
+            assert order is not None  # it waits for ever
             if order["kind"] == "look":
                 self._look(order["camera"], order["number"])
             elif order["kind"] == "forget":

@@ -44,7 +44,7 @@ def default_rungs(smaller: str | None = None, classifier: bool = True) -> tuple[
 class LadderSettings:
     """When it is too much, and when there is room again.
 
-    heat_*_c: degrees Celsius. missed_*: share of the frames of a window that were over their budget, or due and not
+    heat_*_c: degrees Celsius. missed_*: share of the frames of the last ten seconds that were due and not
     looked at. memory_*_mb: available memory. pressure_*: per cent of the time in which tasks waited for memory.
     worse_after_s: ill for so long before a rung down, at least as long as the window of `missed`. better_after_s: well
     for so long before a rung up. held_after_s: a climb that lasted so long has held; one that did not doubles the wait

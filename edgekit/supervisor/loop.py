@@ -28,7 +28,7 @@ from edgekit.events import (
 )
 from edgekit.outbox import Outbox
 from edgekit.sinks import Sink
-from edgekit.supervisor.changes import Changes
+from edgekit.supervisor.changes import Changes, counts
 from edgekit.supervisor.children import Child
 from edgekit.supervisor.engine import EngineHealth
 from edgekit.supervisor.ladder import Ladder, Rung
@@ -45,21 +45,20 @@ Clock: TypeAlias = Callable[[], float]
 
 _SENSE_S = 5.0
 _STATUS_S = 0.5
-_STUCK_S = 30.0
+_STUCK_S = 30.0  # or three turns of the slowest camera, if those take longer
 _RECENT_EVENTS = 50
 
 
 class Delivery(Protocol):
-    """What the supervisor wants to know of a sink's relay: how many events wait, and when one last arrived."""
+    """What the supervisor wants to know of a sink's relay: when it last moved, and what a page shows of it."""
 
     @property
     def sink(self) -> Sink: ...
 
     @property
-    def waiting(self) -> int: ...
+    def stepped_at(self) -> float: ...
 
-    @property
-    def progress_at(self) -> float: ...
+    def status(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,7 @@ class Supervisor:
         self.reading = Reading()
         self.recent: deque[Event] = deque(maxlen=_RECENT_EVENTS)
         self._changes = {name: Changes(settings.events.settle) for name in self.cameras}
+        self._new: list[Event] = []
         self._untold: deque[Event] = deque(maxlen=_RECENT_EVENTS)
         self._answered_at = self._sense_at = self._status_at = now
         self._emit(BOOT, "", {"version": __version__, "cameras": sorted(self.cameras), "variants": variants})
@@ -128,6 +128,7 @@ class Supervisor:
         self._hear(self.worker.step(now, self.rung), now)
         self._look(now)
         self._sense(now)
+        self._keep()
         self._tell(now)
         return self._next_step()
 
@@ -141,8 +142,9 @@ class Supervisor:
         name = camera.settings.name
         for change in camera.step(now):
             level = logging.INFO if change.after == "LIVE" else logging.WARNING
-            why = f": {change.reason}" if change.reason else ""
-            log.log(level, "camera %s: %s -> %s%s", name, change.before, change.after, why, extra={"subject": name})
+            # The states are part of the template: a log that sums up repetitions must not take one for the other.
+            said = f"camera %s: {change.before} -> {change.after}%s"
+            log.log(level, said, name, f": {change.reason}" if change.reason else "", extra={"subject": name})
             if change.before == "LIVE":
                 self._changes[name].forget()
                 self.worker.tell({"kind": "forget", "camera": name})
@@ -182,10 +184,8 @@ class Supervisor:
             return
         changed = self._changes[seen.camera].update(seen.observation)
         which = self.settings.events.observations
-        if which == "all":
-            self._emit(OBSERVATION, seen.camera, seen.observation)
-        elif which == "changes" and changed is not None:
-            self._emit(OBSERVATION, seen.camera, {"counts": changed, **seen.observation})
+        if which == "all" or (which == "changes" and changed is not None):
+            self._emit(OBSERVATION, seen.camera, {"counts": counts(seen.observation), **seen.observation})
 
     def _sense(self, now: float) -> None:
         if now < self._sense_at:
@@ -206,10 +206,15 @@ class Supervisor:
         self._hear(self.worker.change(before, self.rung, now), now)
 
     def _emit(self, type_: str, subject: str, data: Mapping[str, Any]) -> None:
-        event = self.author.event(type_, subject, data)
-        self.ports.outbox.put(event)
-        self._untold.append(event)
-        self.recent.append(event)
+        self._new.append(self.author.event(type_, subject, data))
+
+    def _keep(self) -> None:
+        """What happened in this step goes to the disk in one go, and before anybody hears of it."""
+        if self._new:
+            self.ports.outbox.put(*self._new)
+            self._untold.extend(self._new)
+            self.recent.extend(self._new)
+            self._new.clear()
 
     def _tell(self, now: float) -> None:
         if now < self._status_at:
@@ -227,16 +232,18 @@ class Supervisor:
     def stuck(self) -> str | None:
         """Why the whole must be started anew, if it must: nothing else would get it going again.
 
-        A camera that is LIVE while no frame is answered, although the engine is ready; or an outbox whose sink is up
-        and takes nothing.
+        A camera that is LIVE while no frame is answered, although the engine is ready; or a relay that no longer moves.
+        One whose broker is away does move, and a new start would not bring the broker back.
         """
         now = self.ports.clock()
+        slowest = min(camera.settings.fps for camera in self.cameras.values()) * self.rung.rate
+        stuck_s = max(_STUCK_S, 3 / slowest)
         live = [each.health.since for each in self.cameras.values() if each.health.state == "LIVE"]
-        if live and now - max(min(live), self._answered_at) > _STUCK_S and self.engine.idle:
-            return f"frames come, the engine is ready, and none was answered for {_STUCK_S:g} s"
+        if live and now - max(min(live), self._answered_at) > stuck_s and self.engine.idle:
+            return f"frames come, the engine is ready, and none was answered for {stuck_s:g} s"
         for relay in self.ports.relays:
-            if relay.sink.up and relay.waiting and now - relay.progress_at > 2 * _STUCK_S:
-                return f"events wait for {relay.sink.name}, which is up, and none has gone for {2 * _STUCK_S:g} s"
+            if now - relay.stepped_at > _STUCK_S:
+                return f"the relay to {relay.sink.name} has not moved for {_STUCK_S:g} s"
         return None
 
     def _next_step(self) -> float:

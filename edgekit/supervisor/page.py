@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from edgekit.backoff import Backoff
+from edgekit.events import Event
 from edgekit.supervisor.children import Process
+from edgekit.supervisor.status import shown
 
 log = logging.getLogger(__name__)
 
@@ -34,26 +36,27 @@ class Page:
         """Hear the child, start it where there is none; whether other cameras are watched than before."""
         if self._child is None:
             if now >= self._restart_at:
-                self._child, self._new = self._start(), True
+                self._begin(now)
             return False
         before = self.watching
-        for message in self._child.receive():
-            self._heard(message)
-        why = self._child.ended()
+        try:
+            for message in self._child.receive():
+                self._heard(message)
+            why = self._child.ended()
+        except (KeyError, TypeError, ValueError):
+            why = "its process talks nonsense"
         if why is not None:
             self._ended(why, now)
         return self.watching != before
 
-    def tell(self, status: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
-        """Show this; a new child is shown the recent events of the status as well."""
+    def tell(self, status: Mapping[str, Any], events: Iterable[Event], recent: Iterable[Event]) -> None:
+        """Show this. events: those since the last time; recent: those that a new child is shown instead."""
         if self._child is None:
             return
-        recent = status["recent_events"] if self._new else events
+        self._child.send({"kind": "status", "status": status})
+        for event in recent if self._new else events:
+            self._child.send({"kind": "events", "events": [shown(event)]})
         self._new = False
-        short = {key: value for key, value in status.items() if key != "recent_events"}
-        self._child.send({"kind": "status", "status": short})
-        for event in recent:
-            self._child.send({"kind": "events", "events": [event]})
 
     def close(self) -> None:
         """End the child; may be called twice."""
@@ -61,6 +64,12 @@ class Page:
             self._child.kill()
         self._child = None
         self.watching = ()
+
+    def _begin(self, now: float) -> None:
+        try:
+            self._child, self._new = self._start(), True
+        except OSError as error:
+            self._ended(f"its process cannot be started: {error.strerror}", now)
 
     def _heard(self, message: Mapping[str, Any]) -> None:
         if message["kind"] == "watching":

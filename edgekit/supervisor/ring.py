@@ -24,7 +24,7 @@ _RING = struct.Struct("=QQ")  # slots, bytes of a slot
 _SLOT = struct.Struct("=QQQIIdd")  # number, its copy, bytes, height, width, taken_at, stamp (NaN: none)
 _SECOND = struct.Struct("=Q")
 _PAGE = 4096
-_SHARE = 0.25  # of the free memory: what rings may take before a shop's models get none
+_SHARE = 0.25  # of the memory: what rings may take before a shop's models get none
 
 
 class DoesNotFit(EdgekitError):
@@ -68,7 +68,7 @@ class Ring:
     def write(self, data: memoryview, height: int, width: int, taken_at: float, stamp: float | None = None) -> int:
         """Put a picture's bytes into the next slot and return its number; `DoesNotFit` where it is too large."""
         if data.nbytes > self.slot_bytes:
-            raise DoesNotFit(f"a picture of {width}x{height} does not fit into a slot of {self.slot_bytes} bytes")
+            raise DoesNotFit(f"a picture of {width}x{height} is larger than the largest_frame, {self.slot_bytes} bytes")
         number = self._number + 1
         start = self._start(number % self.slots)
         _SLOT.pack_into(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import random
 import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 from edgekit.backoff import Backoff
 from edgekit.bundle import Bundle
 from edgekit.engines import installed
-from edgekit.errors import EngineMissing, SettingsError
+from edgekit.errors import EdgekitError, EngineMissing, SettingsError
 from edgekit.events import Event
 from edgekit.files import write_text
 from edgekit.host import Host
@@ -28,14 +30,16 @@ from edgekit.notify import Notifier
 from edgekit.outbox import Outbox
 from edgekit.profile import DeviceProfile, detect_profile
 from edgekit.relay import Relay, run_relays
+from edgekit.runtime.settings import ModelSettings
 from edgekit.schema import dump
 from edgekit.sinks import Sink
 from edgekit.sinks.jsonl import JsonlSettings
+from edgekit.sinks.mqtt import MqttSink
 from edgekit.supervisor.children import Child, Process
 from edgekit.supervisor.ladder import Ladder, LadderSettings, Rung, default_rungs
 from edgekit.supervisor.loop import Ports, Supervisor
 from edgekit.supervisor.page import Page
-from edgekit.supervisor.ring import Ring, check_memory
+from edgekit.supervisor.ring import SLOTS, Ring, check_memory
 from edgekit.supervisor.sensors import Reading, read_sensors
 from edgekit.supervisor.settings import CameraSettings, SinkSettings, Unattended
 
@@ -44,7 +48,7 @@ log = logging.getLogger(__name__)
 VIEW_BYTES = 512 * 1024  # a JPEG of the page's size, with room to spare
 _DEATH_S = 2.0
 _FLUSH_S = 2.0
-_STATUS_TO_SINKS_S = 10.0
+_PING_S = 30.0
 _COOLER_C = 8.0  # below the board's own limit, before more is asked of it again
 _GOOD = "good.json"
 
@@ -61,9 +65,7 @@ def run_unattended(
     it, too little memory for frames, a state folder that cannot be written to. Once begun it does not end by itself.
     """
     stop = stop or threading.Event()
-    with ExitStack() as opened:
-        box = opened.enter_context(_Box(settings, on_status))
-        opened.enter_context(_stopped_by_signals(stop))
+    with _stopped_by_signals(stop), _Box(settings, on_status) as box:
         box.serve(stop)
 
 
@@ -76,19 +78,24 @@ class _Box:
         self.profile = DeviceProfile.load(settings.profile) if settings.profile else detect_profile(host)
         self.variants = runnable_variants(settings, self.profile)
         self.state = settings.state or Path("state")
-        check_memory(len(settings.cameras) * settings.slot_bytes * 4, host)
+        self.digest = _digest(settings.detector)
+        if settings.classifier is not None:
+            _digest(settings.classifier)  # one that is damaged is said now, not by an engine that never starts
+        check_memory(len(settings.cameras) * settings.slot_bytes * SLOTS, host)
+        self._token = None if settings.web is None or settings.web.token is None else settings.web.token.read()
         self._on_status = on_status
         self._opened = ExitStack()
         self._children: list[Process] = []
         self._notifier = Notifier.from_environment()
-        self._sinks_told_at = float("-inf")
+        self._hidden = settings.secret_variables()
+        self._ping_at = float("-inf")
         self._remembered: str | None = None
         self._page: Page | None = None
 
     def __enter__(self) -> _Box:
         settings = self.settings
         with ExitStack() as opened:
-            self.state.mkdir(parents=True, exist_ok=True)
+            opened.enter_context(_alone_in(self.state))
             self.rings = {each.name: _ring(each.name, settings.slot_bytes, opened) for each in settings.cameras}
             self.views = {each.name: _ring(f"view {each.name}", VIEW_BYTES, opened) for each in settings.cameras}
             self.sinks = open_sinks(settings.sinks, settings.device, opened)
@@ -119,6 +126,8 @@ class _Box:
         self._notifier.ready()
         try:
             while not stop.is_set():
+                if not relay.is_alive():
+                    raise EdgekitError("the relay to the sinks has ended")  # and the log says why
                 wait_s = self.supervisor.step()
                 self._serve_page()
                 self._watchdog()
@@ -144,12 +153,12 @@ class _Box:
         )
 
     def _start_capture(self, camera: CameraSettings) -> Child:
-        return self._mind(start_capture(camera, self.rings[camera.name]))
+        return self._mind(start_capture(camera, self.rings[camera.name], self._hidden))
 
     def _start_inference(self, variant: str, rung: Rung) -> Child:
         fds = {name: ring.fd for name, ring in self.rings.items()}
         views = {name: ring.fd for name, ring in self.views.items()}
-        child = Process("edgekit.supervisor.inference", [*fds.values(), *views.values()])
+        child = Process("edgekit.supervisor.inference", [*fds.values(), *views.values()], self._hidden)
         order = {
             "kind": "load",
             "settings": dump(_for_inference(self.settings, self.profile)),
@@ -167,9 +176,8 @@ class _Box:
         web = self.settings.web
         assert web is not None
         views = {name: ring.fd for name, ring in self.views.items()}
-        token = None if web.token is None else web.token.read()
-        child = Process("edgekit.web.child", list(views.values()))
-        child.send({"kind": "serve", "address": web.address, "token": token, "views": views})
+        child = Process("edgekit.web.child", list(views.values()), self._hidden)
+        child.send({"kind": "serve", "address": web.address, "token": self._token, "views": views})
         return self._mind(child)
 
     def _serve_page(self) -> None:
@@ -197,19 +205,16 @@ class _Box:
         if self._on_status is not None:
             self._on_status(status)
         if self._page is not None:
-            self._page.tell(status, [json.loads(event.to_json()) for event in events])
-        now = time.monotonic()
-        if now - self._sinks_told_at >= _STATUS_TO_SINKS_S:
-            self._sinks_told_at = now
-            short = {key: value for key, value in status.items() if key != "recent_events"}
-            for sink in self.sinks:
-                publish = getattr(sink, "publish_status", None)
-                if publish is not None:
-                    publish(short)
+            self._page.tell(status, events, self.supervisor.recent)
+        for sink in self.sinks:
+            if isinstance(sink, MqttSink):
+                sink.publish_status(status)
 
     def _watchdog(self) -> None:
         """systemd hears from us only while frames and outbox get on."""
-        if self.supervisor.stuck() is None:
+        now = time.monotonic()
+        if now >= self._ping_at and self.supervisor.stuck() is None:
+            self._ping_at = now + (self._notifier.watchdog_s or _PING_S) / 4
             self._notifier.watchdog()
 
     def _flush(self) -> None:
@@ -241,25 +246,47 @@ class _Box:
         """What ran well the last time this bundle was used here; nothing known is no fault."""
         try:
             kept = json.loads((self.state / _GOOD).read_text(encoding="utf-8"))
-            good = kept["variant"] if kept["bundle"] == self._digest else None
+            good = kept["variant"] if kept["bundle"] == self.digest else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return good if good in self.variants else None
 
-    @property
-    def _digest(self) -> str:
-        with Bundle.open(self.settings.detector.bundle) as bundle:
-            return bundle.digest
-
     def _remember(self, variant: str) -> None:
-        if variant != self._remembered:
-            self._remembered = variant
-            write_text(self.state / _GOOD, json.dumps({"bundle": self._digest, "variant": variant}) + "\n")
+        if variant == self._remembered:
+            return
+        self._remembered = variant
+        try:
+            write_text(self.state / _GOOD, json.dumps({"bundle": self.digest, "variant": variant}) + "\n")
+        except EdgekitError as error:  # a full disk stops no camera
+            log.warning("the last good variant is not kept: %s", error)
 
 
-def start_capture(camera: CameraSettings, ring: Ring) -> Process:
+def _digest(model: ModelSettings) -> str:
+    with Bundle.open(model.bundle) as bundle:
+        return bundle.digest
+
+
+@contextmanager
+def _alone_in(state: Path) -> Iterator[None]:
+    """The state folder, made if need be; `EdgekitError` where another edgekit works in it: it would deliver this one's
+    events, and this one would drop those of its sinks."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise EdgekitError(f"state folder {state}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise EdgekitError(f"another edgekit runs in {state}: give each store file a state folder of its own") from None
+    finally:
+        os.close(lock)
+
+
+def start_capture(camera: CameraSettings, ring: Ring, hidden: Collection[str] = ()) -> Process:
     """A capture child that writes that camera's frames into `ring`, once it is told to open it."""
-    child = Process("edgekit.supervisor.capture", [ring.fd])
+    child = Process("edgekit.supervisor.capture", [ring.fd], hidden)
     child.send({"kind": "camera", "camera": dump(camera)})
     return child
 

@@ -1,7 +1,7 @@
 """How the board is doing at this moment: its heat, its free memory, and whether its firmware slows it down.
 
-What the board does not tell is None and never 0. These few files are read each second for years, so they are read by
-themselves: `Host.probe` also asks every core for its clock, which on x86 can wake it.
+What the board does not tell is None and never 0. These few files are read every few seconds for years, so they are
+read by themselves: `Host.probe` also asks every core for its clock, which on x86 can wake it.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ relative to the file's own folder.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -58,11 +59,16 @@ class CameraSettings:
     health: HealthSettings = field(default_factory=HealthSettings)
 
     def __post_init__(self) -> None:
-        if not self.name or len(self.name) > 64 or any(letter in self.name for letter in "/\n\r\t\0"):
+        if not 0 < len(self.name.encode()) <= 64 or any(letter in self.name for letter in "/\n\r\t\0"):
             raise ValueError(f"a camera's name has 1 to 64 letters and none of '/' or line ends; got {self.name!r}")
         if not 0 < self.fps <= 1000 or self.timeout_s <= 0:
             raise ValueError(
                 f"fps must be above 0 and at most 1000, timeout_s above 0; got {self.fps}, {self.timeout_s}"
+            )
+        if 1.5 / self.fps >= self.health.stale_s:
+            raise ValueError(
+                f"at {self.fps:g} frames/s one is late only after {1.5 / self.fps:g} s: health.stale_s must be more; "
+                f"got {self.health.stale_s:g}"
             )
 
 
@@ -162,8 +168,12 @@ class Unattended:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"every camera needs a name of its own; twice: {', '.join(twice)}")
-        if not self.device or any(letter in self.device for letter in "/+# \n"):
-            raise ValueError(f"device is part of event ids and topics: no '/', '+', '#' or space; got '{self.device}'")
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", self.device):
+            raise ValueError(
+                f"device is part of ids and topics: letters from A to Z, digits, '.', '_', '-'; got '{self.device}'"
+            )
+        if not all(0 < side <= 16384 for side in self.largest_frame):
+            raise ValueError(f"largest_frame is a width and a height of 1 to 16384; got {self.largest_frame}")
         if self.classifier is not None and self.classifier.score is not None:
             raise ValueError("a classifier has no score threshold; classify.margin says when it is sure")
 
@@ -183,11 +193,16 @@ class Unattended:
             sinks=self.sinks.within(folder),
         )
 
-    def secrets(self) -> list[str]:
-        """What must appear in no log: passwords, tokens and keys, read from where they are kept."""
+    def secrets(self) -> list[Secret]:
+        """What must appear in no log: passwords, tokens and keys."""
         mqtt, webhook = self.sinks.mqtt, self.sinks.webhook
         kept = [self.web and self.web.token, mqtt and mqtt.password, *(webhook.headers.values() if webhook else ())]
-        return [secret.read() for secret in kept if secret is not None]
+        return [secret for secret in kept if secret is not None]
+
+    def secret_variables(self) -> frozenset[str]:
+        """The environment's variables that hold one of them: no child needs to see those."""
+        places = (secret.place.partition(":") for secret in self.secrets())
+        return frozenset(name for kind, _, name in places if kind == "env")
 
     @property
     def slot_bytes(self) -> int:

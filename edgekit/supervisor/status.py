@@ -40,9 +40,9 @@ def snapshot(supervisor: Supervisor) -> dict[str, Any]:
             "reason": supervisor.ladder.reason,
         },
         "heat_c": supervisor.reading.heat_c,
+        "throttled": supervisor.reading.throttled,
         "memory_available_mb": supervisor.reading.memory_available_mb,
         "outbox": _outbox(supervisor),
-        "recent_events": [_short(event) for event in supervisor.recent],
     }
 
 
@@ -103,27 +103,17 @@ def _engine(supervisor: Supervisor) -> dict[str, Any]:
 def _outbox(supervisor: Supervisor) -> dict[str, Any]:
     outbox = supervisor.ports.outbox
     counts = outbox.counts
-    sinks = {
-        sink.name: {
-            "up": sink.up,
-            "reason": sink.reason,
-            "waiting": outbox.depth(sink.name),
-            "acked": counts["acked"].get(sink.name, 0),
-            "refused": sink.refused,
-        }
-        for sink in (relay.sink for relay in supervisor.ports.relays)
-    }
     return {
         "waiting": outbox.depth(),
         "oldest_s": outbox.oldest_age_s(),
         "stored": counts["stored"],
         "dropped": counts["dropped"],
         "bytes": outbox.size_bytes(),
-        "sinks": sinks,
+        "sinks": {relay.sink.name: relay.status() for relay in supervisor.ports.relays},
     }
 
 
-def _short(event: Event) -> dict[str, Any]:
+def shown(event: Event) -> dict[str, Any]:
     """An event as a page shows it: one that is long goes without its detections."""
     text = event.to_json()
     whole: dict[str, Any] = json.loads(text)

@@ -16,6 +16,7 @@ from edgekit.supervisor.children import Child, Message
 from edgekit.supervisor.pace import Pace, Turns
 from edgekit.supervisor.settings import CameraSettings
 
+_LONGEST_DEATH_S = 10.0  # between the deaths of its process: starting one costs, and dying of each frame helps nobody
 # A refused connection costs nothing, an unwatched shelf does: even after a night, a camera is tried every second.
 _FIRST_S, _LONGEST_S = 0.2, 1.0
 
@@ -47,8 +48,11 @@ class WatchedCamera:
         self._start = start
         self._turns = turns
         self._child: Child | None = None
+        self._dying: Child | None = None
         self._backoff = Backoff(_FIRST_S, _LONGEST_S, random)
-        self._retry_at = now
+        self._deaths = Backoff(_FIRST_S, _LONGEST_DEATH_S, random)
+        self._started_at = self._retry_at = now
+        self._waited_s = 0.0
         self._opening_since: float | None = None
 
     def step(self, now: float) -> list[Change]:
@@ -79,6 +83,7 @@ class WatchedCamera:
         """End the child; may be called twice."""
         if self._child is not None:
             self._child.kill()
+            self._dying = self._child
         self._child = None
         self._opening_since = None
 
@@ -89,12 +94,12 @@ class WatchedCamera:
     def _hear(self, now: float) -> list[Change | None]:
         if self._child is None:
             return []
-        changes = [self._heard(message, now) for message in self._child.receive()]
+        try:
+            changes = [self._heard(message, now) for message in self._child.receive()]
+        except (KeyError, TypeError, ValueError):
+            return [self._died("its process talks nonsense", now)]
         why = self._child.ended()
-        if why is not None:
-            self.close()
-            changes.append(self._failed(why, now))
-        return changes
+        return changes if why is None else [*changes, self._died(why, now)]
 
     def _heard(self, message: Message, now: float) -> Change | None:
         kind = message.pop("kind")
@@ -117,6 +122,8 @@ class WatchedCamera:
                     self._turns.note(now, missed=True)
             self.newest = frame
             self._backoff.reset()
+            if now - self._started_at >= 2 * self._waited_s:
+                self._deaths.reset()  # it has lived for longer than it was waited for
         elif self.health.state != "LIVE":
             self.newest = None
         return change
@@ -127,11 +134,21 @@ class WatchedCamera:
         self._retry_at = now + self._backoff.next()
         return self.health.failed(now, reason)
 
+    def _died(self, reason: str, now: float) -> Change | None:
+        self.close()
+        change = self._failed(reason, now)
+        self._waited_s = self._deaths.next()
+        self._retry_at = now + self._waited_s
+        return change
+
     def _watch_over(self, now: float) -> Change | None:
         was_open = self.health.open
         change = self.health.tick(now)
         if change is not None:
             self.newest = None
+        if self.newest is not None and now - self.newest.taken_at > self.settings.health.stale_s:
+            self.newest = None  # nobody had time for it
+            self.dropped["stale"] += 1
         if was_open and not self.health.open:
             self.close()  # it hangs, or its source does: a new process finds out which
             self._retry_at = now + self._backoff.next()
@@ -144,11 +161,14 @@ class WatchedCamera:
 
     def _open(self, now: float) -> Change | None:
         """Tell the child to open the camera, a new child where there is none."""
+        if self._dying is not None and self._dying.ended() is None:
+            return self._failed("its process is stuck and does not die", now)
+        self._dying = None
         if self._child is None:
-            self._child = self._start(self.settings)
+            try:
+                self._child, self._started_at = self._start(self.settings), now
+            except OSError as error:
+                return self._died(f"its process cannot be started: {error.strerror}", now)
         self.opens += 1
         self._opening_since = now
-        if self._child.send({"kind": "open"}):
-            return None
-        self.close()
-        return self._failed("its process does not listen", now)
+        return None if self._child.send({"kind": "open"}) else self._died("its process does not listen", now)

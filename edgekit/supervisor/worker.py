@@ -22,6 +22,7 @@ from edgekit.supervisor.ladder import Rung
 log = logging.getLogger(__name__)
 
 _FIRST_S, _LONGEST_S = 0.5, 30.0  # loading a model costs seconds of all cores
+_DYING_S = 0.05
 _RECENT = 64  # answers whose stage times are kept
 
 
@@ -63,6 +64,7 @@ class Worker:
         self.running_as = ""
         self._start = start
         self._child: Child | None = None
+        self._dying: Child | None = None
         self._backoff = Backoff(_FIRST_S, _LONGEST_S, random)
         self._restart_at = now
         self._waited_s = 0.0
@@ -85,10 +87,7 @@ class Worker:
         if fault is not None:
             heard += self._failed(fault, now)
         if self._child is None and now >= self._restart_at:
-            wished = rung.variant
-            variant = wished if wished is not None and self.health.may_run(wished) else self.health.variant
-            self.health.started(now, variant)
-            self._child = self._start(variant, rung)
+            heard += self._begin(rung, now)
         return heard
 
     def ask(self, camera: str, facts: Facts, now: float) -> list[Heard]:
@@ -112,6 +111,7 @@ class Worker:
             self.close()
             self._restart_at = now
             return heard
+        self.health.works_otherwise()
         if before.detector_only != after.detector_only:
             self.tell({"kind": "simplify", "detector_only": after.detector_only})
         return []
@@ -124,17 +124,35 @@ class Worker:
         """End the child; may be called twice."""
         if self._child is not None:
             self._child.kill()
+            self._dying = self._child
         self._child = None
+
+    def _begin(self, rung: Rung, now: float) -> list[Heard]:
+        if self._dying is not None and self._dying.ended() is None:
+            self._restart_at = now + _DYING_S  # two at once may be more than there is memory for
+            return []
+        self._dying = None
+        wished = rung.variant
+        variant = wished if wished is not None and self.health.may_run(wished) else self.health.variant
+        self.health.started(now, variant)
+        try:
+            self._child = self._start(variant, rung)
+        except OSError as error:
+            return self._failed(f"its process cannot be started: {error.strerror}", now)
+        return []
 
     def _hear(self, now: float) -> list[Heard]:
         if self._child is None:
             return []
         heard: list[Heard] = []
         for message in self._child.receive():
-            kind = message["kind"]
-            if kind in ("nonsense", "failed"):
-                return heard + self._failed(str(message["reason"]), now)
-            heard += self._heard(kind, message, now)
+            try:
+                kind = message["kind"]
+                if kind in ("nonsense", "failed"):
+                    return heard + self._failed(str(message["reason"]), now)
+                heard += self._heard(kind, message, now)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                return heard + self._failed("its process talks nonsense", now)
         why = self._child.ended()
         return heard if why is None else heard + self._failed(why, now)
 

@@ -73,7 +73,7 @@ def test_events_arrive_in_order_under_their_type_and_are_acknowledged(
 def test_a_broker_that_is_not_there_yet_is_waited_for(broker: Mosquitto, rows: Rows, until: Wait) -> None:
     with sink_to(broker.port) as sink:
         until(lambda: "refused" in sink.reason)
-        with pytest.raises(SinkDown, match=r"127\.0\.0\.1: Connection refused"):
+        with pytest.raises(SinkDown, match="the broker: Connection refused"):
             sink.send(rows(1)[0])
         broker.start()
         until(lambda: sink.up)

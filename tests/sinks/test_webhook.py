@@ -161,7 +161,7 @@ def test_an_event_that_is_refused_is_counted_and_does_not_hold_up_the_next(
             sink.send(row)
         assert arrived(sink, [row.seq for row in sent])
         assert (sink.refused, sink.up) == (1, True)
-    assert f"{sent[0].id} is passed over, it was refused: http://127.0.0.1:{shop.port} answered {status}" in caplog.text
+    assert f"{sent[0].id} is passed over, it was refused: the server answered {status}" in caplog.text
     assert "secret-path" not in caplog.text
 
 
@@ -207,7 +207,7 @@ def test_a_server_that_is_away_is_waited_for_and_said_once(
         [row, after] = rows(2)
         sink.send(row)
         until(lambda: not sink.up)
-        with pytest.raises(SinkDown, match=rf"http://127\.0\.0\.1:{port}: Connection refused"):
+        with pytest.raises(SinkDown, match="the server: Connection refused"):
             sink.send(after)
         sink.send(row)  # it is on its way already, however often it is given
         time.sleep(0.15)

@@ -47,6 +47,7 @@ class Scripted:
 
     def kill(self) -> None:
         self.killed = True
+        self.end = self.end or "its process was killed by SIGKILL"
 
 
 class Shop:

@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("onnxruntime")
 from edgekit.benchmarks.reliability.small_shop import write_detector
 from edgekit.errors import EngineMissing, SettingsError
+from edgekit.host import Host
 from edgekit.supervisor.run import run_unattended
 from edgekit.supervisor.settings import Unattended
 
@@ -181,11 +182,40 @@ def test_options_of_a_single_source_are_refused(store: Callable[..., Path]) -> N
     assert "--video" in ended.stderr
 
 
-def test_frames_larger_than_memory_allows_are_refused_before_anything_starts(store: Callable[..., Path]) -> None:
-    path = store()
-    path.write_text(path.read_text().replace("[640, 480]", "[64000, 48000]"))
-    with pytest.raises(SettingsError, match="shared memory"):
-        run_unattended(Unattended.read(path))
+def test_frames_larger_than_memory_allows_are_refused_before_anything_starts(
+    store: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Host("aarch64", memory_mb=16)
+    monkeypatch.setattr(Host, "probe", lambda: small)
+    with pytest.raises(SettingsError, match="more than a quarter of the 16 MB of this host"):
+        run_unattended(Unattended.read(store()))
+
+
+def test_two_in_one_state_folder_are_refused(start: Callable[..., Running], store: Callable[..., Path]) -> None:
+    shop = start()
+    shop.wait_for(is_observation)
+    ended = subprocess.run([*EDGEKIT, "run", str(store())], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "another edgekit runs in" in ended.stderr
+    assert shop.end() == 0
+
+
+def test_a_full_disk_stops_no_camera(start: Callable[..., Running], tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "good.json").mkdir()  # as good as full: it cannot be replaced by a file
+    shop = start(more="[engine]\nhealthy_s = 0.5")
+    seen = shop.wait_for(is_observation)
+    until = time.monotonic() + 3
+    shop.wait_for(lambda event: is_observation(event) and event["time"] > seen["time"] and time.monotonic() > until)
+    assert "the last good variant is not kept" in shop.log.read_text()
+    assert shop.end() == 0
+
+
+def test_a_wrong_password_is_told_as_an_event_without_the_address(start: Callable[..., Running]) -> None:
+    shop = start()
+    lost = shop.wait_for(lambda event: event["type"] == "edgekit.camera.state" and event["subject"] == "right")
+    assert lost["data"]["state"] == "LOST"
+    assert "127.0.0.1" not in json.dumps(lost)
 
 
 def test_a_smaller_variant_that_cannot_run_here_is_refused(store: Callable[..., Path]) -> None:
@@ -209,9 +239,12 @@ def test_a_bundle_whose_engine_is_missing_says_what_to_do(
         ('name = "right"', 'name = "left"', "every camera needs a name of its own"),
         ('name = "right"', 'name = "a/b"', "name has 1 to 64 letters"),
         ("fps = 10", "fps = 0", "fps must be above 0"),
+        ("fps = 10", "fps = 0.5", "health.stale_s must be more"),
+        ("fps = 10", "fps = inf", "fps"),
+        ("[640, 480]", "[0, 480]", "largest_frame is a width and a height"),
         ("[sinks.jsonl]", "[sinks.json]", "unknown key 'sinks.json', did you mean 'jsonl'"),
         ('[sinks.jsonl]\npath = "events.jsonl"', "[sinks]", "events must go somewhere"),
-        ('device = "cart-1"', 'device = "cart/1"', "device is part of event ids"),
+        ('device = "cart-1"', 'device = "cart/1"', "device is part of ids"),
         ('"all"', '"some"', "observations"),
     ],
 )
