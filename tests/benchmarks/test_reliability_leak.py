@@ -1,0 +1,35 @@
+"""Many looks through real children leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from edgekit.benchmarks.reliability import leak
+
+
+def test_very_many_looks_and_new_children_leave_memory_threads_and_files_as_they_were():
+    pytest.importorskip("onnxruntime")
+    figures = leak.run(20_000)
+
+    assert figures.counts["looks"] >= 20_000
+    assert figures.counts["kills"] >= 6
+    assert figures.kept, figures
+    assert figures.control["supervisor_grown_mb"] > leak.LIMIT_MB
+    assert figures.control["supervisor_handles_more"] > 0
+    assert figures.caught, figures.control
+
+
+def test_the_scale_sees_memory_handles_and_shared_memory():
+    before = leak.weigh(os.getpid())
+    kept = bytearray(b"x" * (16 << 20))
+    ring = os.memfd_create("edgekit front")
+    os.pwrite(ring, bytes(4 << 20), 0)
+    after = leak.weigh(os.getpid())
+    os.close(ring)
+
+    assert len(kept) == 16 << 20
+    assert 15 < after.memory_mb - before.memory_mb < 40
+    assert after.handles - before.handles == 1
+    assert after.shared_mb - before.shared_mb == pytest.approx(4, abs=0.1)
