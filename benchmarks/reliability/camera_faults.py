@@ -220,7 +220,7 @@ def rendered_film(pictures: int = 250) -> Film:
 
 
 def films_of(folder: Path) -> list[Film]:
-    """The clips in a folder, as films of at most 250 pictures: a loop of a few seconds would rightly count as FROZEN."""
+    """The clips in a folder, as films of at most 250 pictures: a loop of a second or two would count as FROZEN."""
     return [Film.read(path, limit=250) for path in sorted(folder.iterdir()) if path.suffix in (".mp4", ".gif")]
 
 
