@@ -1,6 +1,6 @@
 """What running unattended costs: the supervised processes against the loop in one process, overload, and four cameras.
 
-    python -m edgekit.benchmarks.speed.unattended out/yolox-nano-320.ekb
+    python -m edgekit.benchmarks.speed.unattended out/yolox-nano-320.ekb out/yolox-nano-640.ekb
 
 Everything is `edgekit run` on a store file, as a shop runs it. A frame's age is the time from when it was taken to when
 its answer is there: in one process the observation's, unattended the event's.
@@ -126,8 +126,8 @@ def topology(bundle: Path, address: str, rounds: int = 5, seconds: float = 6.0) 
     )
 
 
-def overload(bundle: Path, seconds: float = 10.0, fps: float = 200.0) -> Promise:
-    """A camera that is several times faster than the engine: answers must be of the newest frames."""
+def overload(bundle: Path, seconds: float = 10.0, fps: float = 90.0) -> Promise:
+    """A camera that is faster than the engine: answers must be of the newest frames."""
     film = Film.read("scene:shelf?seed=3&frames=100", limit=100, width=320)
     with MjpegServer(film, fps=fps, login="none") as server:
         run = watch(unattended(bundle, [server.address], 1000.0), seconds)
@@ -158,11 +158,12 @@ def four_cameras(bundle: Path, address: str, seconds: float = 20.0) -> Promise:
     )
 
 
-def promises(bundle: Path, address: str | None = None) -> Iterator[Promise]:
-    """address: a clip that the cameras play; a rendered shelf, written as one, if it is not said."""
+def promises(bundle: Path, heavier: Path, address: str | None = None) -> Iterator[Promise]:
+    """heavier: a detector that is too slow for a fast camera. address: a clip that the cameras play; a rendered shelf,
+    written as one, if it is not said."""
     with _clip(address) as clip:
         yield topology(bundle.resolve(), clip)
-        yield overload(bundle.resolve())
+        yield overload(heavier.resolve())
         yield four_cameras(bundle.resolve(), clip)
 
 
@@ -210,4 +211,4 @@ def _children(task: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(text(list(promises(Path(sys.argv[1]), *sys.argv[2:]))), end="")
+    print(text(list(promises(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))), end="")
