@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import httpx
+import httpx2
 import numpy as np
 import pytest
 
@@ -41,7 +41,7 @@ DOUBTED = "return document.querySelector('[data-camera=\"{}\"]').classList.conta
 class Browser:
     """One window. https://www.w3.org/TR/webdriver2/, and Chromium's own logs."""
 
-    session: httpx.Client
+    session: httpx2.Client
 
     def ask(self, command: str, **what: Any) -> Any:
         answer = self.session.post(command, json=what)
@@ -77,9 +77,9 @@ def driver(folder: Path) -> Iterator[str]:
         try:
             for _ in range(200):
                 try:
-                    httpx.get(f"{url}/status")
+                    httpx2.get(f"{url}/status")
                     break
-                except httpx.TransportError:
+                except httpx2.TransportError:
                     time.sleep(0.05)
             yield url
         finally:
@@ -94,13 +94,13 @@ def chromium(tmp_path_factory) -> Iterator[Browser]:
         "goog:chromeOptions": {"binary": CHROMIUM, "args": [*FLAGS.split(), f"--user-data-dir={folder}"]},
     }
     with driver(folder) as url:
-        made = httpx.post(f"{url}/session", json={"capabilities": {"alwaysMatch": wish}}, timeout=60).json()["value"]
+        made = httpx2.post(f"{url}/session", json={"capabilities": {"alwaysMatch": wish}}, timeout=60).json()["value"]
         window = f"{url}/session/{made['sessionId']}"
-        with httpx.Client(base_url=window, timeout=30) as session:
+        with httpx2.Client(base_url=window, timeout=30) as session:
             try:
                 yield Browser(session)
             finally:
-                assert httpx.delete(window, timeout=30).status_code == 200, "Chromium would outlive the tests"
+                assert httpx2.delete(window, timeout=30).status_code == 200, "Chromium would outlive the tests"
 
 
 @pytest.fixture

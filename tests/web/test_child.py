@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from edgekit.supervisor.channel import Channel, Gone
@@ -52,15 +52,15 @@ def draw(ring: Ring, jpeg: bytes) -> None:
 def test_it_serves_what_it_is_told_and_says_who_is_watched(ring, paint, status, event) -> None:
     with child({"door": ring}) as (channel, process):
         url = heard(channel, "listening")["address"]
-        assert httpx.get(f"{url}/healthz").status_code == 503
+        assert httpx2.get(f"{url}/healthz").status_code == 503
         channel.send({"kind": "status", "status": status})
         channel.send({"kind": "events", "events": [event(state="LOST")]})
-        while httpx.get(f"{url}/healthz").status_code != 200:
+        while httpx2.get(f"{url}/healthz").status_code != 200:
             time.sleep(0.02)
-        assert httpx.get(f"{url}/camera/door.jpg").status_code == 204
+        assert httpx2.get(f"{url}/camera/door.jpg").status_code == 204
         assert heard(channel, "watching")["cameras"] == ["door"]
         draw(ring, paint(120))
-        assert httpx.get(f"{url}/camera/door.jpg").content == paint(120)
+        assert httpx2.get(f"{url}/camera/door.jpg").content == paint(120)
         assert heard(channel, "watching")["cameras"] == [], "nobody asks any more"
         channel.close()
         assert process.wait(10) == 0

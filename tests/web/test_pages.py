@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 
@@ -101,7 +101,7 @@ def test_a_camera_may_have_any_name_that_a_store_file_allows(serving, board, pic
     board.show(status)
     pictures.held[name] = paint(30)
     with serving(board) as url:
-        assert httpx.get(f"{url}/camera/{quote(name, safe='')}.jpg").content == paint(30)
+        assert httpx2.get(f"{url}/camera/{quote(name, safe='')}.jpg").content == paint(30)
 
 
 def test_the_page_and_all_that_it_loads_come_from_the_box(client) -> None:

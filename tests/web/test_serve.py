@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-import httpx
+import httpx2
 import pytest
 
 from edgekit.errors import EdgekitError
@@ -58,15 +58,15 @@ def test_a_port_that_is_taken_is_said_to_be() -> None:
 def test_no_log_holds_the_token_or_what_was_asked_for(serving, board, status, caplog) -> None:
     board.show(status)
     with caplog.at_level(logging.INFO), serving(board, TOKEN) as url:
-        httpx.get(f"{url}/api/status?token={TOKEN}", headers={"Authorization": f"Bearer {TOKEN}"})
-        httpx.post(f"{url}/login", data={"token": TOKEN})
+        httpx2.get(f"{url}/api/status?token={TOKEN}", headers={"Authorization": f"Bearer {TOKEN}"})
+        httpx2.post(f"{url}/login", data={"token": TOKEN})
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
     assert not any(TOKEN in line or "/api/status" in line for line in ours)
 
 
 def test_the_answers_do_not_say_what_serves_them(serving, board) -> None:
     with serving(board) as url:
-        assert "server" not in httpx.get(f"{url}/healthz").headers
+        assert "server" not in httpx2.get(f"{url}/healthz").headers
 
 
 @pytest.mark.parametrize("module", ["starlette", "uvicorn", "prometheus_client"])

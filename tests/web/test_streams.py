@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from edgekit.web.board import Board
 
 
-def messages(answer: httpx.Response) -> Iterator[tuple[str, Any]]:
+def messages(answer: httpx2.Response) -> Iterator[tuple[str, Any]]:
     kind = ""
     for line in answer.iter_lines():
         if line.startswith("event: "):
@@ -23,7 +23,7 @@ def messages(answer: httpx.Response) -> Iterator[tuple[str, Any]]:
             yield kind, json.loads(line[6:])
 
 
-def pictures_of(answer: httpx.Response) -> Iterator[bytes]:
+def pictures_of(answer: httpx2.Response) -> Iterator[bytes]:
     """By the lengths that the parts say they have, as a strict reader does it."""
     assert answer.headers["content-type"] == "multipart/x-mixed-replace; boundary=picture"
     got, chunks = b"", answer.iter_raw()
@@ -51,7 +51,7 @@ def until(true: Callable[[], bool], patience_s: float = 5.0) -> bool:
 def test_a_page_hears_the_status_without_its_events_and_each_event_once(serving, board, status, event) -> None:
     first, second = event(state="LOST"), event(state="LIVE")
     board.show({**status, "recent_events": [first]})
-    with serving(board) as url, httpx.stream("GET", f"{url}/api/events", timeout=10) as answer:
+    with serving(board) as url, httpx2.stream("GET", f"{url}/api/events", timeout=10) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         heard = messages(answer)
         assert next(heard) == ("status", {key: value for key, value in status.items() if key != "recent_events"})
@@ -66,7 +66,7 @@ def test_a_page_hears_the_status_without_its_events_and_each_event_once(serving,
 
 def test_a_page_is_told_of_silence(serving, board, clock, status) -> None:
     board.show(status)
-    with serving(board) as url, httpx.stream("GET", f"{url}/api/events", timeout=10) as answer:
+    with serving(board) as url, httpx2.stream("GET", f"{url}/api/events", timeout=10) as answer:
         heard = messages(answer)
         assert next(heard)[0] == "status"
         clock.now += 7
@@ -76,7 +76,7 @@ def test_a_page_is_told_of_silence(serving, board, clock, status) -> None:
 def test_a_live_stream_gives_each_new_picture_once(serving, board, pictures, paint, status) -> None:
     board.show(status)
     pictures.held["door"] = paint(10)
-    with serving(board, live_fps=30) as url, httpx.stream("GET", f"{url}/camera/door/live", timeout=10) as answer:
+    with serving(board, live_fps=30) as url, httpx2.stream("GET", f"{url}/camera/door/live", timeout=10) as answer:
         seen = pictures_of(answer)
         for shade in (10, 90, 170):
             pictures.held["door"] = paint(shade)
@@ -89,7 +89,7 @@ def test_a_live_stream_is_no_faster_than_it_may_be(serving, status, paint) -> No
     shades = iter(range(10_000))
     board = Board(lambda camera: paint(next(shades) % 250))
     board.show(status)
-    with serving(board, live_fps=10) as url, httpx.stream("GET", f"{url}/camera/door/live", timeout=10) as answer:
+    with serving(board, live_fps=10) as url, httpx2.stream("GET", f"{url}/camera/door/live", timeout=10) as answer:
         seen = pictures_of(answer)
         began = time.monotonic()
         for _ in range(6):
@@ -102,24 +102,24 @@ def test_no_more_live_streams_than_may_be(serving, board, pictures, paint, statu
     pictures.held["door"] = paint(10)
     with serving(board, most_streams=2) as url:
         with (
-            httpx.stream("GET", f"{url}/camera/door/live") as first,
-            httpx.stream("GET", f"{url}/camera/shelf%203/live") as second,
+            httpx2.stream("GET", f"{url}/camera/door/live") as first,
+            httpx2.stream("GET", f"{url}/camera/shelf%203/live") as second,
         ):
             assert (first.status_code, second.status_code) == (200, 200)
-            refused = httpx.get(f"{url}/camera/door/live")
+            refused = httpx2.get(f"{url}/camera/door/live")
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
             assert refused.json() == {"error": "2 live streams are open already, which is the most"}
-            assert httpx.get(f"{url}/camera/door.jpg").status_code == 200
+            assert httpx2.get(f"{url}/camera/door.jpg").status_code == 200
         assert until(lambda: board.streams == 0)
-        with httpx.stream("GET", f"{url}/camera/door/live") as again:
+        with httpx2.stream("GET", f"{url}/camera/door/live") as again:
             assert again.status_code == 200
 
 
 def test_no_more_pages_follow_than_may(serving, board, status, monkeypatch) -> None:
     monkeypatch.setattr("edgekit.web.app.MOST_FOLLOWERS", 1)
     board.show(status)
-    with serving(board) as url, httpx.stream("GET", f"{url}/api/events"):
-        assert httpx.get(f"{url}/api/events").json() == {"error": "1 pages follow already, which is the most"}
+    with serving(board) as url, httpx2.stream("GET", f"{url}/api/events"):
+        assert httpx2.get(f"{url}/api/events").json() == {"error": "1 pages follow already, which is the most"}
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has no TCP_USER_TIMEOUT")
