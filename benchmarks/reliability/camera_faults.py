@@ -25,13 +25,17 @@ from edgekit.supervisor.run import start_capture
 from edgekit.supervisor.settings import CameraSettings
 from edgekit.supervisor.watched import WatchedCamera
 
-PROMISE = "each fault is seen within 5 s, the camera is LIVE within 2 s of its source's return, and none stays stuck"
+PROMISE = (
+    "each fault is seen within 5 s, the camera is LIVE within 2 s of its source's return (5 s after garbage over RTSP, "
+    "where FFmpeg may have an opening under way that nothing can cut short), and none stays stuck"
+)
 SEEN_S, BACK_S, STUCK_S = 5.0, 2.0, 30.0
+TIMEOUT_S = 3.0  # of an opening
 CAMERA_FPS, FPS = 25.0, 10.0  # what they give, and what is looked at
 
 # What a state cannot say, since the pictures are good: it is noticed.
 _NOTICED = {Fault.RESIZE: "size changed", Fault.TOO_FAST: "too fast"}
-_SETTLE_S = 1.0  # LIVE for so long before the next fault
+_SETTLE_S = 2.0  # LIVE for so long before the next fault: what was noticed once is noticed anew only after a second
 
 
 @dataclass
@@ -50,6 +54,7 @@ class Patient:
     seen_s: float | None = None
     seen: list[tuple[Fault, float]] = field(default_factory=list)
     back: list[tuple[Fault, float]] = field(default_factory=list)
+    back_late: list[str] = field(default_factory=list)
     unseen: list[Fault] = field(default_factory=list)
     stuck: list[Fault] = field(default_factory=list)
 
@@ -85,7 +90,11 @@ class Patient:
     def _wait_until_back(self, live: bool, now: float) -> None:
         assert self.fault is not None
         if live:
-            self.back.append((self.fault, now - self.since))
+            spent = now - self.since
+            self.back.append((self.fault, spent))
+            over_rtsp = isinstance(self.server, RtspServer) and self.fault is Fault.GARBAGE
+            if spent > BACK_S + TIMEOUT_S * over_rtsp:
+                self.back_late.append(f"back {spent:.2f} s after {self.fault.value}")
         elif now - self.since > STUCK_S:
             self.stuck.append(self.fault)
         else:
@@ -119,7 +128,7 @@ def _admit(number: int, films: Sequence[Film], seed: int, health: HealthSettings
     server = opened.enter_context(kind(films[number % len(films)], fps=CAMERA_FPS, seed=seed + number))
     ring = Ring.create(f"patient {number}", 1280 * 720 * 3)
     opened.callback(ring.close)
-    settings = CameraSettings(f"patient {number}", server.address, FPS, health=health or HealthSettings())
+    settings = CameraSettings(f"patient {number}", server.address, FPS, TIMEOUT_S, health=health or HealthSettings())
     children: list[Process] = []
 
     def start(camera: CameraSettings) -> Child:
@@ -157,7 +166,7 @@ def run(
     seen = [each for patient in patients for each in patient.seen]
     back = [each for patient in patients for each in patient.back]
     late = [f"{fault.value} was seen after {spent:.2f} s" for fault, spent in seen if spent > SEEN_S]
-    slow = [f"back {spent:.2f} s after {fault.value}" for fault, spent in back if spent > BACK_S]
+    slow = [each for patient in patients for each in patient.back_late]
     unseen = [f"{fault.value} was not seen" for patient in patients for fault in patient.unseen]
     stuck = [f"stuck after {fault.value}" for patient in patients for fault in patient.stuck]
     return Figures(

@@ -41,7 +41,7 @@ _GREY: dict[Light, int] = {
     "glaring": 245,
 }  # of 255; under 10 a camera counts as DARK
 _BLACK, _DIM, _HAZY, _GLARING = 0.05, 0.2, 0.55, 0.8  # brightness, of 1
-_SIDE = 2048  # of a square matrix: its square takes 17 GFLOP, a few hundred milliseconds
+_SIDE = 2560  # of a square matrix: its square takes 34 GFLOP, for which two fast cores need two frame budgets
 _MUCH = 2**29  # float32 numbers: 2 GB, more than the rigs let a child have and less than hurts a host
 _PICTURES = 50  # then they begin anew
 _NOISE = 8
