@@ -62,7 +62,7 @@ class Found:
 def run(times: int, seed: int, progress: Callable[[int, int], None] | None = None, boxes: int | None = None) -> Figures:
     """`times` faults, spread over boxes that run at once; one box more, with two faults, is the control."""
     began = time.perf_counter()
-    boxes = min(times, boxes or 3 * (os.cpu_count() or 2))  # most of the time they wait
+    boxes = min(times, boxes or (os.cpu_count() or 2))  # more would make one another slow, which is a fault too
     faults = _draw(times, seed)
     done: list[Fault] = []
 
