@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from edgekit.schema import STRICT
+from edgekit.supervisor.lasting import lasted, since
 
 State: TypeAlias = Literal["LIVE", "STALE", "FROZEN", "DARK", "LOST"]
 
@@ -193,11 +194,11 @@ class CameraHealth:
             and not same
         )
         old = now - facts.taken_at > self.settings.stale_s
-        self._dark_since = _since(self._dark_since, dark, now)
-        self._same_since = _since(self._same_since, same, now)
+        self._dark_since = since(self._dark_since, now, dark)
+        self._same_since = since(self._same_since, now, same)
         if backwards:
             self._notice("timestamps run backwards", now)
-        self._backwards_since = _since(self._backwards_since, backwards, now)
+        self._backwards_since = since(self._backwards_since, now, backwards)
         if dark:
             return "dark"
         if same:
@@ -223,19 +224,15 @@ class CameraHealth:
             return None  # as long as nothing came, nothing is better than lost
         if silent_s >= limits.stale_s:
             return self._become("STALE", f"no frame for {limits.stale_s:g} s", now)
-        if self._lasts(self._dark_since, limits.dark_s, now):
+        if lasted(self._dark_since, now, limits.dark_s):
             return self._become("DARK", f"darker than {limits.dark:g} of 255", now)
-        if self._lasts(self._same_since, limits.frozen_s, now):
+        if lasted(self._same_since, now, limits.frozen_s):
             return self._become("FROZEN", f"no new picture for {limits.frozen_s:g} s", now)
-        if self._lasts(self._backwards_since, limits.stale_s, now):
+        if lasted(self._backwards_since, now, limits.stale_s):
             return self._become("STALE", "its timestamps run backwards", now)
         if self._last is not None and now - self._fresh_at >= limits.lost_s:
             return self._become("STALE", f"no frame worth a look for {limits.lost_s:g} s", now)
         return None
-
-    @staticmethod
-    def _lasts(since: float | None, limit_s: float, now: float) -> bool:
-        return since is not None and now - since >= limit_s
 
     def _become(self, state: State, reason: str, now: float) -> Change | None:
         if state == self.state and (state != "LOST" or reason in self._told):
@@ -268,9 +265,3 @@ class CameraHealth:
         if now - last_at >= again_s:
             self.notices[kind] += 1
             self._new_notices.append(kind)
-
-
-def _since(since: float | None, lasts: bool, now: float) -> float | None:
-    if not lasts:
-        return None
-    return now if since is None else since

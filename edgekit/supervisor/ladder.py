@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeGuard
+from typing import Literal
 
 from edgekit.schema import STRICT
+from edgekit.supervisor.lasting import lasted, since
 from edgekit.supervisor.sensors import Reading
 
 
@@ -132,12 +133,12 @@ class Ladder:
         """
         gauges = [gauge for gauge in _gauges(self._settings, reading, missed) if gauge.value is not None]
         ill = [gauge for gauge in gauges if gauge.ill]
-        self._ill_since = _since(self._ill_since, now, bool(ill))
-        self._well_since = _since(self._well_since, now, bool(gauges) and all(gauge.well for gauge in gauges))
+        self._ill_since = since(self._ill_since, now, bool(ill))
+        self._well_since = since(self._well_since, now, bool(gauges) and all(gauge.well for gauge in gauges))
         self._forget_a_climb_that_held(now)
-        if _lasted(self._ill_since, now, self._settings.worse_after_s) and self.index + 1 < len(self._rungs):
+        if lasted(self._ill_since, now, self._settings.worse_after_s) and self.index + 1 < len(self._rungs):
             return self._fall(ill, now - self._ill_since)
-        if _lasted(self._well_since, now, self._wait_s) and self.index > 0:
+        if lasted(self._well_since, now, self._wait_s) and self.index > 0:
             return self._climb(gauges, now, now - self._well_since)
         return None
 
@@ -160,7 +161,7 @@ class Ladder:
 
     def _forget_a_climb_that_held(self, now: float) -> None:
         """Held, that is for longer than the wait before it: else a wait that has grown would forget why."""
-        if _lasted(self._climbed_at, now, max(self._settings.held_after_s, self._wait_s)):
+        if lasted(self._climbed_at, now, max(self._settings.held_after_s, self._wait_s)):
             self._climbed_at = None
             self._wait_s = self._settings.better_after_s
 
@@ -194,14 +195,3 @@ def _gauges(limits: LadderSettings, reading: Reading, missed: float | None) -> t
         _Gauge("{:.0f} MB available", reading.memory_available_mb, limits.memory_low_mb, limits.memory_high_mb),
         _Gauge("memory pressure {:.1f} %", reading.memory_pressure, limits.pressure_high, limits.pressure_low),
     )
-
-
-def _since(since: float | None, now: float, holds: bool) -> float | None:
-    """When it began to hold, or None where it does not."""
-    if not holds:
-        return None
-    return now if since is None else since
-
-
-def _lasted(since: float | None, now: float, seconds: float) -> TypeGuard[float]:
-    return since is not None and now - since >= seconds
