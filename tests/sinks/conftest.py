@@ -88,8 +88,12 @@ def certificates(tmp_path: Path) -> tuple[Path, Path, Path]:
     authority, authority_key, key, cert = (tmp_path / name for name in ("ca.pem", "ca.key", "key.pem", "cert.pem"))
     new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-x509", "-days", "2"]
     extension = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    # Python 3.13 verifies strictly (RFC 5280): an authority must say that it may sign certificates.
+    may_sign = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     subprocess.run(
-        [*new, "-subj", "/CN=shop", "-keyout", authority_key, "-out", authority], check=True, stderr=subprocess.DEVNULL
+        [*new, *may_sign, "-subj", "/CN=shop", "-keyout", authority_key, "-out", authority],
+        check=True,
+        stderr=subprocess.DEVNULL,
     )
     signed = ["-CA", authority, "-CAkey", authority_key]
     subprocess.run(

@@ -269,8 +269,9 @@ def test_acknowledgements_wait_at_the_broker_for_a_device_that_is_away(
 
 
 def publish(broker: Mosquitto, topic: str, text: str) -> None:
-    address = ["-h", "127.0.0.1", "-p", str(broker.port)]
-    subprocess.run(["mosquitto_pub", *address, "-q", "1", "-t", topic, "-m", text], check=True)
+    from paho.mqtt.publish import single
+
+    single(topic, text, qos=1, hostname="127.0.0.1", port=broker.port)
 
 
 DEVICE = """
