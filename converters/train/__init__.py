@@ -1,0 +1,1 @@
+"""Training on the workstation: transfer learning, distillation and fine-tuning of what a recipe names."""
