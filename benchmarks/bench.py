@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from edgekit import schema
 from edgekit.benchmarks.environment import Environment, look_around
-from edgekit.benchmarks.measure import USUAL, Rounds, Samples, interleave
+from edgekit.benchmarks.measure import USUAL, Rounds, Samples, interleave, ratio
 from edgekit.benchmarks.plots import Point, front, strips
 from edgekit.benchmarks.report import Grid, Plot, Section, Text
 from edgekit.bundle import Bundle
@@ -65,6 +65,12 @@ class BenchResult:
     def latency(self) -> dict[str, dict[str, Any]]:
         """What a bundle keeps of it in `measured.json`: the bare engine's percentiles and how they came about."""
         return {each.variant: _summary(each) for each in self.variants}
+
+    def against_float(self) -> dict[str, dict[str, float]]:
+        """For each INT8 variant how many times as long it takes as the float one of its format, with the interval."""
+        held = {each.variant: each.engine_only for each in self.variants}
+        pairs = {name: name.removesuffix("-int8") + "-float" for name in held if name.endswith("-int8")}
+        return {name: vars(ratio(held[name], held[float_])) for name, float_ in pairs.items() if float_ in held}
 
 
 def bench(

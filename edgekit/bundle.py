@@ -202,6 +202,12 @@ class Bundle:
         text = _read(self._archive, self.path, MEASURED, _LARGEST_MANIFEST)
         return schema.parse_json(dict[str, Any], text, f"{self.path}: '{MEASURED}'", BundleError)
 
+    def slower(self) -> dict[str, float]:
+        """The INT8 variants that took longer than float in their own engine, beyond doubt, on the host that built the
+        bundle, and how many times as long; empty where nothing was measured."""
+        found: dict[str, dict[str, float]] = self.measured().get("against_float", {})
+        return {name: times["median"] for name, times in found.items() if times["low"] > 1}
+
     def verify(self) -> None:
         """Read and check every file; `BundleError` at the first that is damaged."""
         for name in self.manifest.files:

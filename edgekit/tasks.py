@@ -147,6 +147,8 @@ def choose(
     a named variant it says how that runs, and beside a named engine it says nothing. plans: where such plans are looked
     for, if not in the usual places.
 
+    An INT8 variant that was slower than float in its engine where the bundle was built comes after all others.
+
     `EngineMissing` says what to install where nothing can; `BundleError` where the bundle has no such variant. Where a
     variant that stands higher in the profile's list had to be passed over, a warning says which and why.
     """
@@ -159,14 +161,19 @@ def choose(
     if variant is not None:
         named = bundle.variant(variant)
         return Choice(named, profile.plan_for(named.format, there, engine))
-    held = {each.name: each for each in bundle.manifest.variants}
+    held, slower = {each.name: each for each in bundle.manifest.variants}, bundle.slower()
+    preferred = [name for name in profile.variants.value if name in held]
     passed_over: list[str] = []
-    for name in (name for name in profile.variants.value if name in held):
+    for name in sorted(preferred, key=slower.__contains__):
         try:
             plan = profile.plan_for(held[name].format, there, engine)
         except EngineMissing as missing:
             passed_over.append(f"{name} ({missing})")
             continue
+        before = [each for each in preferred[: preferred.index(name)] if each in slower]
+        passed_over += [
+            f"{each} (took {slower[each]:.2f} times as long as float where it was built)" for each in before
+        ]
         if passed_over and engine is None:
             _log.warning("%s prefers %s; %s runs instead", profile.name, "; ".join(passed_over), name)
         return Choice(held[name], plan)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny import golden_bundle
 
-from edgekit.bundle import Bundle
+from edgekit.bundle import Bundle, write_bundle
 from edgekit.engines import installed
 from edgekit.errors import EdgekitError
 from edgekit.hostplan import FOLDER, Fingerprint, HostPlan, Plans, StagePlan, told
@@ -163,3 +163,16 @@ class TestWhatRuns:
         with open_task(bundle, plans=Plans(())) as task:
             assert not task.planned
             assert task.session.threads == 2
+
+    @pytest.mark.parametrize(("low", "runs"), [(1.02, "tflite-float"), (0.97, "onnx-float")])
+    def test_is_not_first_a_variant_that_was_slower_than_float_where_it_was_built(
+        self, bundle, plans, tmp_path, low, runs, caplog
+    ):
+        measured = {"against_float": {"onnx-float": {"median": 1.1, "low": low, "high": 1.2}}}
+        files = {name: bundle.read(name) for name in bundle.manifest.files}
+        write_bundle(tmp_path / "slower.ekb", bundle.manifest, files, measured)
+        with Bundle.open(tmp_path / "slower.ekb") as slower:
+            assert slower.digest == bundle.digest
+            assert self.run(slower, plans).variant.name == runs
+            assert self.run(slower, plans, variant="onnx-float").variant.name == "onnx-float"
+        assert ("took 1.10 times as long as float where it was built" in caplog.text) == (low > 1)

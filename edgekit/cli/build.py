@@ -67,7 +67,8 @@ def write_measured(built: Built, output: Path) -> str:
         built.write(copy)
         with Bundle.open(copy) as bundle, show.progress() as tell:
             found = bench(bundle, DeviceProfile.load("generic"), rounds=Rounds(rounds=10), progress=tell)
-    return built.write(output, {"environment": found.environment.line(), "latency": found.latency()})
+    measured = {"environment": found.environment.line(), "latency": found.latency()}
+    return built.write(output, measured | {"against_float": found.against_float()})
 
 
 def register(app: typer.Typer) -> None:
