@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,8 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-def run(environment: Environment) -> int:
-    """Set the environment up if its requirements changed, run its tests, and give pytest's exit code."""
+def run(environment: Environment) -> subprocess.CompletedProcess[str]:
+    """Set the environment up if its requirements changed, and run its tests: what pytest said, and its exit code."""
     folder = ROOT / f".venv-device-{environment.name}"
     stamp, wanted = folder / ".ready", (ROOT / "pyproject.toml").read_text() + (ROOT / "constraints.txt").read_text()
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -60,8 +61,13 @@ def run(environment: Environment) -> int:
         stamp.write_text(wanted)
     # -rN: a skip for want of torch is this environment's point, not news
     return subprocess.run(
-        [folder / "bin" / "pytest", "-q", "-rN", *environment.tests], cwd=ROOT, check=False
-    ).returncode
+        [folder / "bin" / "pytest", "-q", "-rN", *environment.tests],
+        cwd=ROOT,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def environments() -> list[Environment]:
@@ -82,7 +88,18 @@ def environments() -> list[Environment]:
     return found
 
 
-if __name__ == "__main__":
-    failed = [each.name for each in environments() if run(each) != 0]
+def main() -> None:
+    """Two environments at a time: half of what these tests do is wait."""
+    there = environments()
+    failed = []
+    with ThreadPoolExecutor(2) as pool:
+        for environment, ran in zip(there, pool.map(run, there), strict=True):
+            print(f"device tests, {environment.name}:\n{ran.stdout}", flush=True)
+            if ran.returncode != 0:
+                failed.append(environment.name)
     if failed:
         sys.exit(f"the device side fails on: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
