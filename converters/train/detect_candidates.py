@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from edgekit.contract import AnyHead, DetectionHead, FastestDet, Gfl, InputSpec, Ssd, Yolo, YoloX
+from edgekit.contract import AnyHead, FastestDet, Gfl, InputSpec, Ssd, Yolo, YoloX
 from edgekit.converters.train.detect_boxes import xywh_to_xyxy
 from edgekit.decode.candidates import grid
 from edgekit.decode.ssd import anchors_of
@@ -172,7 +172,7 @@ def anchors_like(values: Tensor, head: Ssd, spec: InputSpec) -> Tensor:
     return values.new_tensor(anchors_of(head, spec).tolist())
 
 
-_FAMILIES: dict[type[DetectionHead], Callable[[Outputs, Any, InputSpec, int], Candidates]] = {
+_FAMILIES: dict[type[AnyHead], Callable[[Outputs, Any, InputSpec, int], Candidates]] = {
     FastestDet: _fastestdet,
     Gfl: _gfl,
     Ssd: _ssd,

@@ -48,13 +48,14 @@ def distill_detection_loss(
     from `least_score` up as if they were true, each weighted by its score. `teacher` takes the pictures as the student
     takes them and knows the same `labels` in the same order; `teacher_spec` says in which pixels its boxes are.
 
-    `ValueError` for an alpha outside 0..1; `ConversionError` where the student's head cannot be trained or the teacher
-    is no detector.
+    `ValueError` for an alpha outside 0..1; `ConversionError` where the student's head cannot be trained, the teacher is
+    no detector, or the two see different parts of a picture.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is the teacher's share of the loss, 0 to 1; got {alpha}")
     if isinstance(teacher_head, Softmax | Embedding):
         raise ConversionError(f"a detector is taught by a detector; the teacher has a '{teacher_head.kind}' head")
+    _check_same_view(student_spec, teacher_spec)
     from_truth = detection_loss(student_head, student_spec, labels)
     pseudo = replace(teacher_head, score=least_score)
     scale = (student_spec.width / teacher_spec.width, student_spec.height / teacher_spec.height)
@@ -119,6 +120,20 @@ def _detections(
 ) -> Detections:
     alone = [output[picture : picture + 1].detach().cpu().numpy() for output in outputs]
     return decode_detections(alone, head, spec, labels)
+
+
+def _check_same_view(student: InputSpec, teacher: InputSpec) -> None:
+    """Boxes of one are those of the other times a factor where both fit every picture alike."""
+    views = [
+        ("stretch",) if each.fit == "stretch" else (each.fit, each.pad_side, each.keep, each.width / each.height)
+        for each in (student, teacher)
+    ]
+    if views[0] != views[1]:
+        shown = [f"{each.width}x{each.height} {each.fit}, pad_side {each.pad_side}" for each in (student, teacher)]
+        raise ConversionError(
+            f"the student takes pictures {shown[0]}, its teacher {shown[1]}: the same box lies elsewhere for each; "
+            "give both the same fit, padding and shape"
+        )
 
 
 def _scaled(found: Candidates, scale: tuple[float, float]) -> Candidates:

@@ -405,4 +405,5 @@ def test_a_score_that_is_what_was_wanted_has_no_loss_and_any_other_has(wanted):
     right = torch.tensor([wanted]).clamp(1e-6, 1 - 1e-6).logit()
     target = torch.tensor([wanted])
     assert quality_focal(right, target) < 1e-6
-    assert quality_focal(right + 2, target) > quality_focal(right + 0.5, target) >= 0
+    away = -1 if wanted == 1 else 1
+    assert quality_focal(right + 4 * away, target) > quality_focal(right + away, target) >= 0

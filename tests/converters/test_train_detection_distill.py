@@ -68,7 +68,7 @@ TEACHERS = {
     "other points": (Yolo(), SPEC, yolo_outputs(strides=(16, 32))),
     "a model with its own NMS, in parts of the picture": (
         EndToEnd(outputs=("rows",), boxes="xyxy"),
-        InputSpec(300, 300),
+        InputSpec(300, 200),
         (
             torch.tensor(
                 [[(9 / 96, 6 / 64, 39 / 96, 34 / 64, 0.9, 0), (52 / 96, 24 / 64, 88 / 96, 56 / 64, 0.7, 1)]]
@@ -172,6 +172,8 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn():
 REFUSED = [
     ({"alpha": 1.5}, ValueError, "0 to 1; got 1.5"),
     ({"teacher_head": Softmax()}, ConversionError, "teacher has a 'softmax' head"),
+    ({"teacher_spec": InputSpec(96, 96)}, ConversionError, "96x64 letterbox.*its teacher 96x96"),
+    ({"teacher_spec": InputSpec(192, 128, fit="stretch")}, ConversionError, "same fit, padding and shape"),
     ({"student_head": YoloV5()}, ConversionError, "'yolov5' head cannot be trained"),
 ]
 
