@@ -8,14 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgekit.contract import AnyHead, Embedding, Softmax
+from edgekit.contract import Embedding, Softmax
 from edgekit.converters.steps import StepContext
-from edgekit.converters.train.batch import Batch
+from edgekit.converters.train.batch import Batch, Loss
+from edgekit.converters.train.detection import detection_loss
 from edgekit.converters.train.settings import CosFace, Loop
 from edgekit.errors import ConversionError
 
 
-def loss_for(step: str, loop: Loop, context: StepContext, outputs: tuple[Tensor, ...]) -> nn.Module:
+def loss_for(step: str, loop: Loop, context: StepContext, outputs: tuple[Tensor, ...]) -> Loss:
     """The loss of the context's head; `outputs`: what the model answers to one picture.
 
     `ConversionError`, which begins with the `step`, where they are not what the head says.
@@ -25,9 +26,9 @@ def loss_for(step: str, loop: Loop, context: StepContext, outputs: tuple[Tensor,
         return CrossEntropy(context.head, loop.label_smoothing)
     if isinstance(context.head, Embedding):
         if len(outputs) != 1 or outputs[0].ndim != 2:
-            raise ConversionError(f"{step}: an embedding is one output (1, size); the model gives {_shapes(outputs)}")
+            raise ConversionError(f"{step}: an embedding is one output (1, size); the model gives {shapes(outputs)}")
         return CosFaceLoss(loop.metric, outputs[0].shape[1], len(context.labels), context.seed)
-    return _detection_loss(step, context.head, context)
+    return detection_loss(context.head, context.input, len(context.labels))
 
 
 class CrossEntropy(nn.Module):
@@ -81,13 +82,10 @@ def _check_scores(step: str, head: Softmax, outputs: tuple[Tensor, ...], labels:
     if len(outputs) != 1 or outputs[0].ndim != 2 or outputs[0].shape[1] != wanted:
         raise ConversionError(
             f"{step}: a classifier of {labels} labels gives one output (1, {wanted}); this model gives "
-            f"{_shapes(outputs)}: make it with as many classes, as by arguments = {{ num_classes = {wanted} }}"
+            f"{shapes(outputs)}: make it with as many classes, as by arguments = {{ num_classes = {wanted} }}"
         )
 
 
-def _detection_loss(step: str, head: AnyHead, context: StepContext) -> nn.Module:
-    raise ConversionError(f"{step}: no loss for a '{head.kind}' head")
-
-
-def _shapes(outputs: tuple[Tensor, ...]) -> str:
+def shapes(outputs: tuple[Tensor, ...]) -> str:
+    """Of a model's outputs, as a message shows them."""
     return ", ".join(str(tuple(each.shape)) for each in outputs) or "nothing"
