@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgekit import schema
 from edgekit.converters.steps import StepContext
@@ -43,8 +42,9 @@ class Progressed:
     train_loss: float
 
 
-def fingerprint(context: StepContext, loop: Loop, model: Mapping[str, Tensor]) -> str:
-    """Of all that decides how a training goes: settings, contract, data, seed and the weights that it begins from.
+def fingerprint(context: StepContext, loop: Loop, *models: nn.Module) -> str:
+    """Of all that decides how a training goes: settings, contract, data, seed, and the weights of the model that it
+    begins from and of its teacher.
 
     The cache's size is not among them, the pictures' contents are.
     """
@@ -52,7 +52,7 @@ def fingerprint(context: StepContext, loop: Loop, model: Mapping[str, Tensor]) -
     data = [each.digest() if each is not None else None for each in (context.training, context.validation)]
     told = [settings, asdict(context.input), asdict(context.head), context.labels, data, context.seed]
     whole = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for name, tensor in model.items():
+    for name, tensor in (item for model in models for item in model.state_dict().items()):
         whole.update(name.encode())
         whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return whole.hexdigest()

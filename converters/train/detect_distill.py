@@ -45,8 +45,8 @@ def distill_detection_loss(
 
     Where both have a candidate for the same points of the picture, each of the student's learns all scores of the
     teacher's, and its box as far as the teacher is sure of it. Elsewhere the student learns the teacher's detections
-    from `least_score` up as if they were true, each weighted by its score. `teacher` takes `Batch.teacher` where the
-    batch has pictures by a spec of its own, else the student's, and knows the same labels in the same order.
+    from `least_score` up as if they were true, each weighted by its score. `teacher` is asked of `Batch.images`; it
+    knows the same labels in the same order, and its boxes are in pixels of `teacher_spec`.
 
     `ValueError` for an alpha outside 0..1; `ConversionError` where the student's head cannot be trained, the teacher is
     no detector, or the two see different parts of a picture.
@@ -71,7 +71,7 @@ def distill_detection_loss(
 
     def loss(outputs: tuple[Tensor, ...], batch: Batch) -> Tensor:
         with torch.no_grad():
-            taught = teacher(batch.images if batch.teacher is None else batch.teacher)
+            taught = teacher(batch.images)
         soft = from_teacher(outputs, taught)
         return soft if alpha == 1 else alpha * soft + (1 - alpha) * from_truth(outputs, batch)
 

@@ -34,19 +34,28 @@ Validate: TypeAlias = Callable[[nn.Module], tuple[str, float]]
 
 
 def fit(
-    step: str, model: nn.Module, loss: Loss, loop: Loop, context: StepContext, feed: Feed, validate: Validate | None
+    step: str,
+    model: nn.Module,
+    loss: Loss,
+    loop: Loop,
+    context: StepContext,
+    feed: Feed,
+    validate: Validate | None,
+    teacher: nn.Module | None = None,
 ) -> Stepped:
     """Trains `model` in place, by `loss`, and gives it back in eval mode on the CPU with the weights that are kept.
 
     `step` begins every message. A loss that is a module is trained as well, and goes with the checkpoint. `validate`:
-    None where there is nothing to choose by; then the last epoch is kept.
+    None where there is nothing to choose by; then the last epoch is kept. `teacher`: what the loss asks, if it does; a
+    checkpoint counts for this teacher only.
     `ConversionError`: the loss is not finite, the memory does not suffice, or a setting asks for what is not there.
     """
     if loop.patience is not None and validate is None:
         raise ConversionError(f"{step}: patience needs [validation] pictures; add them or leave patience out")
     started = time.perf_counter()
     with _deterministic():
-        run = _Run(step, model, loss, loop, context, feed)
+        key = checkpoint.fingerprint(context, loop, model, *([teacher] if teacher else []))
+        run = _Run(step, model, loss, loop, context, feed, key)
         while not run.is_done:
             run.train_epoch()
             run.judge(validate)
@@ -79,9 +88,10 @@ def follow(averaged: nn.Module, model: nn.Module, decay: float, steps: int) -> N
 class _Run:
     """One training between its checkpoints."""
 
-    def __init__(self, step: str, model: nn.Module, loss: Loss, loop: Loop, context: StepContext, feed: Feed) -> None:
-        self.step, self.loop, self.context, self.feed = step, loop, context, feed
-        self.key = checkpoint.fingerprint(context, loop, model.state_dict())
+    def __init__(
+        self, step: str, model: nn.Module, loss: Loss, loop: Loop, context: StepContext, feed: Feed, key: str
+    ) -> None:
+        self.step, self.loop, self.context, self.feed, self.key = step, loop, context, feed, key
         self.model = _placed(model, context.device, torch.channels_last)
         self.loss = loss.to(context.device) if isinstance(loss, nn.Module) else loss
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)

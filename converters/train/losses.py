@@ -27,7 +27,7 @@ def loss_for(step: str, loop: Loop, context: StepContext, outputs: tuple[Tensor,
         return CrossEntropy(context.head, loop.label_smoothing)
     if isinstance(context.head, Embedding):
         if len(outputs) != 1 or outputs[0].ndim != 2:
-            raise ConversionError(f"{step}: an embedding is one output (1, size); the model gives {_shapes(outputs)}")
+            raise ConversionError(f"{step}: an embedding is one output (1, size); the model gives {shapes(outputs)}")
         return CosFaceLoss(loop.metric, outputs[0].shape[1], len(context.labels), context.seed)
     return _detection_loss(step, context, outputs)
 
@@ -83,7 +83,7 @@ def _check_scores(step: str, head: Softmax, outputs: tuple[Tensor, ...], labels:
     if len(outputs) != 1 or outputs[0].ndim != 2 or outputs[0].shape[1] != wanted:
         raise ConversionError(
             f"{step}: a classifier of {labels} labels gives one output (1, {wanted}); this model gives "
-            f"{_shapes(outputs)}: make it with as many classes, as by arguments = {{ num_classes = {wanted} }}"
+            f"{shapes(outputs)}: make it with as many classes, as by arguments = {{ num_classes = {wanted} }}"
         )
 
 
@@ -97,5 +97,6 @@ def _detection_loss(step: str, context: StepContext, outputs: tuple[Tensor, ...]
     return loss
 
 
-def _shapes(outputs: tuple[Tensor, ...]) -> str:
+def shapes(outputs: tuple[Tensor, ...]) -> str:
+    """Of a model's outputs, as a message shows them."""
     return ", ".join(str(tuple(each.shape)) for each in outputs) or "nothing"

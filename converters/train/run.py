@@ -11,10 +11,11 @@ from edgekit.contract import Softmax, task_of
 from edgekit.converters.data import Dataset
 from edgekit.converters.export import example_of, outputs_of
 from edgekit.converters.steps import StepContext, Stepped
+from edgekit.converters.train.distill import distilling, load_teacher
 from edgekit.converters.train.feed import Feed
 from edgekit.converters.train.loop import fit
 from edgekit.converters.train.losses import loss_for
-from edgekit.converters.train.settings import FineTune, Loop, Train
+from edgekit.converters.train.settings import Distill, FineTune, Loop, Train
 from edgekit.converters.train.validate import check_pictures, validation
 from edgekit.errors import ConversionError
 
@@ -30,6 +31,19 @@ def run_train(module: nn.Module, step: Train | FineTune, context: StepContext) -
     loss = loss_for(step.kind, step, context, answer_of(model, context))
     feed = Feed(pictures, context.input, step, context.seed)
     return fit(step.kind, model, loss, step, context, feed, validation(step.kind, context))
+
+
+def run_distill(module: nn.Module, step: Distill, context: StepContext) -> Stepped:
+    """A copy of `module`, trained on the context's pictures and on what the step's teacher says of them.
+
+    figures, errors: as of `run_train`; and `ConversionError` where the teacher does not fit the student.
+    """
+    pictures = training_pictures(step.kind, step, context)
+    model, teacher = copy.deepcopy(module).eval(), load_teacher(step, context)
+    feed = Feed(pictures, context.input, step, context.seed, teacher.input)
+    judged = validation(step.kind, context)
+    with distilling(step, context, model, teacher) as loss:
+        return fit(step.kind, model, loss, step, context, feed, judged, teacher.module)
 
 
 def training_pictures(name: str, loop: Loop, context: StepContext) -> Dataset:
