@@ -71,6 +71,33 @@ def fit_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) -
         raise ConversionError(f"{source} does not fit {type(module).__name__}: {'; '.join(found)}")
 
 
+def start_from(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> tuple[str, ...]:
+    """Puts what of `weights` fits into `module` by name and shape, and says of the rest why it was not taken.
+
+    `ConversionError` where nothing fits: then it is another architecture's file, not a start.
+    """
+    own = module.state_dict()
+    shapes = [
+        f"{name} {tuple(value.shape)} for {tuple(own[name].shape)}"
+        for name, value in weights.items()
+        if name in own and value.shape != own[name].shape
+    ]
+    fitting = {name: value for name, value in weights.items() if name in own and value.shape == own[name].shape}
+    if not fitting:
+        raise ConversionError(
+            f"{source}: none of its {len(weights)} tensors fits {type(module).__name__} by name and shape; "
+            f"it has {_some(weights)}, the model {_some(own)}"
+        )
+    module.load_state_dict(fitting, strict=False)
+    rest = {
+        "of another shape": shapes,
+        "unknown to the model": [name for name in weights if name not in own],
+        "as initialised": [name for name in own if name not in fitting],
+    }
+    taken = f"{source}: {len(fitting)} of {len(weights)} tensors taken"
+    return taken, *(f"{len(names)} {why}: {_some(names)}" for why, names in rest.items() if names)
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
