@@ -52,8 +52,8 @@ def worth_of(wired: Wired, layer: str, importance: Importance) -> Tensor:
 def plan_of(worth: Mapping[str, Tensor], share: float, round_to: int, *, across: bool) -> Plan:
     """The least worthy `share` of all channels (across layers, or of each layer) as far as rounding lets them go.
 
-    What stays of a layer is the nearest multiple of `round_to`, never less than one; layers that are no wider than that
-    stay whole.
+    What stays of a layer is the nearest multiple of `round_to` or all of it: no layer is emptied, and one that is no
+    wider than `round_to` stays whole.
     """
     if across:
         ranked = torch.cat(list(worth.values())).sort().values
@@ -64,7 +64,8 @@ def plan_of(worth: Mapping[str, Tensor], share: float, round_to: int, *, across:
         left = {layer: round((1 - share) * len(each)) for layer, each in worth.items()}
     plan = {}
     for layer, each in worth.items():
-        stays = round_to * max(1, round(left[layer] / round_to))
+        widths = (*range(round_to, len(each), round_to), len(each))
+        stays = min(widths, key=lambda width: (abs(width - left[layer]), -width))
         if stays < len(each):
             plan[layer] = sorted(each.argsort(stable=True)[: len(each) - stays].tolist())
     return plan

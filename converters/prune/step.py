@@ -130,5 +130,5 @@ def _notes(search: Search, pruned: Pruned) -> Iterator[str]:
     gone = sum(len(channels) for channels in pruned.plan.values())
     yield f"{gone} channels of {len(pruned.plan)} layers went; {pruned.share:.3f} of the multiply-adds stay"
     if search.refused:
-        layers = ", ".join(search.refused)
-        yield f"left whole, because the net does not allow it: {layers}; '{(first := next(iter(search.refused)))}': {search.refused[first]}"
+        layer, reason = next(iter(search.refused.items()))
+        yield f"{len(search.refused)} layers were left whole, since the net counts on them; '{layer}': {reason}"
