@@ -19,7 +19,7 @@ from edgekit.contract import Embedding
 from edgekit.converters.data import DataSpec, open_dataset
 from edgekit.converters.train import Augment, FineTune, Train, run_train
 from edgekit.converters.train.feed import Feed
-from edgekit.converters.train.loop import pace
+from edgekit.converters.train.loop import fit, pace
 from edgekit.errors import ConversionError, PictureError, SettingsError
 
 QUICK = Train(epochs=6, batch=4, rate=0.1, augment=Augment(area=(0.7, 1.0)))
@@ -178,16 +178,18 @@ def test_the_rate_rises_in_a_line_and_falls_along_a_cosine():
     assert pace(0, 0, 4) == 1
 
 
-def _broken(folder: Path):
-    (folder / "training" / "red" / "1.png").write_bytes(b"no picture")
-
-
 REFUSED = [
     ({"patience": 2}, {"validation": None}, {}, r"train: patience needs \[validation\]"),
     ({}, {"training": None}, {}, r"train: there are no pictures to learn from"),
     ({}, {}, {"outputs": 5}, r"train: a classifier of 3 labels gives one output \(1, 3\); this model gives \(1, 5\)"),
     ({"frozen": {"nearr": 1}}, {}, {}, "train: the model has no module 'nearr'; there is near"),
     ({"rate": 1e12, "clip": 1e12, "warmup": 0, "ema": 0}, {}, {}, "train: the loss is (nan|inf) at step .* lower rate"),
+    (
+        {"frozen": {"near": 9, "far": 9, "last": 9}},
+        {},
+        {},
+        "train: frozen leaves nothing .* in epoch 1",
+    ),
     ({"mixup": 0.2}, {"head": Embedding()}, {}, "train: mixup is for classifiers; the head is 'embedding'"),
 ]
 
@@ -197,6 +199,23 @@ def test_what_cannot_be_trained_is_refused_in_one_line(tmp_path, settings, given
     with pytest.raises(ConversionError, match=message) as error:
         run_train(net(**made), dataclasses.replace(QUICK, **settings), context(tmp_path, **given))
     assert "\n" not in str(error.value)
+
+
+def test_a_machine_without_memory_for_the_batch_says_so(tmp_path):
+    given = context(tmp_path)
+    feed = Feed(given.training, SPEC, QUICK, 0)
+    hungry = lambda outputs, batch: torch.empty(2**50).sum()  # noqa: E731
+    with pytest.raises(ConversionError, match="train: no memory left for a batch of 4x3x24x24 pixels; lower batch"):
+        fit("train", net(), hungry, QUICK, given, feed, None)
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path, caplog):
+    given = context(tmp_path)
+    first = run_train(net(), QUICK, given)
+    path = given.scratch / "training.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert same(first.module, run_train(net(), QUICK, given).module)
+    assert "is damaged" in caplog.text
 
 
 def test_pictures_of_one_class_have_nothing_to_tell_apart(tmp_path):
