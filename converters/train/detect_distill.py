@@ -1,7 +1,9 @@
 """A detector learns from another one: what the teacher sees in a picture is taught beside, or instead of, true boxes.
 
-loss = distill_detection_loss(head, spec, 2, teacher, teacher_head, teacher_spec)
-loss(student(batch.images), batch).backward()
+    loss = distill_detection_loss(head, spec, 2, teacher, teacher_head, teacher_spec)
+    loss(student(batch.images), batch).backward()
+
+The two may be of different head families and input sizes; both go by their contracts.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from edgekit.decode import decode_detections
 from edgekit.errors import ConversionError
 from edgekit.frames import Detections
 
-# A batch of pictures as the student takes them to the teacher's raw outputs, without gradients.
+# From a batch of pictures (n, 3, h, w) to the teacher's raw outputs.
 Teacher: TypeAlias = Callable[[Tensor], tuple[Tensor, ...]]
 
 _BOXES, _SIDES = 2.0, 0.25  # as in the loss against true boxes
@@ -45,8 +47,8 @@ def distill_detection_loss(
 
     Where both have a candidate for the same points of the picture, each of the student's learns all scores of the
     teacher's, and its box as far as the teacher is sure of it. Elsewhere the student learns the teacher's detections
-    from `least_score` up as if they were true, each weighted by its score. `teacher` takes the pictures as the student
-    takes them and knows the same `labels` in the same order; `teacher_spec` says in which pixels its boxes are.
+    from `least_score` up as if they were true, each weighted by its score. `teacher` is asked of `Batch.images`; it
+    knows the same labels in the same order, and its boxes are in pixels of `teacher_spec`.
 
     `ValueError` for an alpha outside 0..1; `ConversionError` where the student's head cannot be trained, the teacher is
     no detector, or the two see different parts of a picture.

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from edgekit.contract import Embedding, Softmax
 from edgekit.converters.steps import StepContext
 from edgekit.converters.train.batch import Batch, Loss
+from edgekit.converters.train.detect_candidates import candidates_of
 from edgekit.converters.train.detection import detection_loss
 from edgekit.converters.train.settings import CosFace, Loop
-from edgekit.errors import ConversionError
+from edgekit.errors import ContractError, ConversionError
 
 
 def loss_for(step: str, loop: Loop, context: StepContext, outputs: tuple[Tensor, ...]) -> Loss:
@@ -28,7 +29,7 @@ def loss_for(step: str, loop: Loop, context: StepContext, outputs: tuple[Tensor,
         if len(outputs) != 1 or outputs[0].ndim != 2:
             raise ConversionError(f"{step}: an embedding is one output (1, size); the model gives {shapes(outputs)}")
         return CosFaceLoss(loop.metric, outputs[0].shape[1], len(context.labels), context.seed)
-    return detection_loss(context.head, context.input, len(context.labels))
+    return _detection_loss(step, context, outputs)
 
 
 class CrossEntropy(nn.Module):
@@ -84,6 +85,16 @@ def _check_scores(step: str, head: Softmax, outputs: tuple[Tensor, ...], labels:
             f"{step}: a classifier of {labels} labels gives one output (1, {wanted}); this model gives "
             f"{shapes(outputs)}: make it with as many classes, as by arguments = {{ num_classes = {wanted} }}"
         )
+
+
+def _detection_loss(step: str, context: StepContext, outputs: tuple[Tensor, ...]) -> Loss:
+    head, spec, labels = context.head, context.input, len(context.labels)
+    try:
+        loss = detection_loss(head, spec, labels)
+        candidates_of(outputs, head, spec, labels)  # so that outputs that do not fit are refused before the first step
+    except (ContractError, ConversionError) as error:
+        raise ConversionError(f"{step}: {error}") from error
+    return loss
 
 
 def shapes(outputs: tuple[Tensor, ...]) -> str:
