@@ -29,7 +29,8 @@ State = dict[str, Tensor]
 class Progressed:
     """A training after `epochs` of them. No random numbers: every draw follows from seed, epoch and place.
 
-    best: the state that is kept, `best_figure` its validation figure after `best_epoch` epochs; stale: epochs since.
+    kept: the model that would come out now, as it was after `kept_epoch` epochs, and its validation figure.
+    best_figure: the highest so far; stale: epochs since.
     """
 
     epochs: int
@@ -37,8 +38,9 @@ class Progressed:
     averaged: State
     loss: State
     optimizer: dict[str, Any]
-    best: State
-    best_epoch: int
+    kept: State
+    kept_epoch: int
+    kept_figure: float | None
     best_figure: float | None
     stale: int
     train_loss: float

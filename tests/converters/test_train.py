@@ -112,11 +112,20 @@ def test_kill_9_and_run_again_gives_the_same_weights_to_the_bit(tmp_path):
     assert same(whole.module, resumed.module)
 
 
+def test_the_last_model_is_kept_where_that_is_asked_for_with_its_own_figure(tmp_path):
+    step = dataclasses.replace(QUICK, keep="last", epochs=3)
+    stepped = run_train(net(), step, context(tmp_path))
+    assert stepped.figures["kept_epoch"] == 3
+    again = context(tmp_path, validation=None, scratch=_folder(tmp_path / "second"))
+    assert same(stepped.module, run_train(net(), step, again).module)
+
+
 def test_a_finished_training_that_is_asked_for_again_is_not_trained_again(tmp_path):
     first = run_train(net(), QUICK, context(tmp_path))
     seen = []
     again = run_train(net(), QUICK, context(tmp_path, tell=lambda stage, done, total: seen.append(stage)))
     assert same(first.module, again.module)
+    assert first.figures == again.figures
     assert not seen
 
 
@@ -161,7 +170,7 @@ def test_frozen_stages_keep_their_weights_and_their_statistics_until_their_time(
 def test_training_stops_when_validation_does_not_rise(tmp_path):
     step = dataclasses.replace(QUICK, epochs=30, patience=2)
     stepped = run_train(net(), step, context(tmp_path))
-    ran, best = int(stepped.figures["epochs"]), int(stepped.figures["best_epoch"])
+    ran, best = int(stepped.figures["epochs"]), int(stepped.figures["kept_epoch"])
     assert ran == best + 2 < 30
     assert stepped.notes == (f"stopped after epoch {ran}: validation top1 did not rise for 2 epochs",)
 
