@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from edgekit import schema
@@ -37,6 +36,7 @@ from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.export.to_tflite import to_tflite
+from edgekit.converters.framework import ModuleSession
 from edgekit.converters.gate import Verdict, judge, worst
 from edgekit.converters.load import load_model
 from edgekit.converters.parity import Precision, check_parity
@@ -45,7 +45,7 @@ from edgekit.converters.quantize.for_onnx import quantize_onnx
 from edgekit.converters.quantize.for_tflite import quantize_tflite
 from edgekit.converters.recipe import COMPARED, Recipe
 from edgekit.converters.scores import Score
-from edgekit.engines import Outputs, Session, TensorInfo, check_loads, open_session
+from edgekit.engines import check_loads, open_session
 from edgekit.frames import Image
 from edgekit.plan import ENGINES, EnginePlan
 from edgekit.preprocess import preprocess
@@ -78,27 +78,6 @@ class Built:
     def write(self, path: Path | str, measured: Mapping[str, Any] | None = None) -> str:
         """Write the bundle to `path`, whole or not at all; returns its digest."""
         return write_bundle(path, self.manifest, self.files, measured)
-
-
-class ModuleSession(Session):
-    """The framework itself behind the engines' interface: the reference that every artifact is held against.
-
-    `module` answers with a tuple of tensors, as `load_model` gives it.
-    """
-
-    def __init__(self, module: torch.nn.Module, spec: InputSpec) -> None:
-        self.engine = f"torch {torch.__version__}"
-        self.plan = EnginePlan("null")
-        self.precision, self.threads = "f32", torch.get_num_threads()
-        self.input, self.outputs = TensorInfo("image", spec.dtype, spec.shape), ()
-        self._module = module
-
-    def run(self, tensor: npt.NDArray[Any]) -> Outputs:
-        with torch.no_grad():
-            return tuple(each.numpy() for each in self._module(torch.from_numpy(tensor)))
-
-    def close(self) -> None:
-        pass
 
 
 def build(recipe: Recipe, progress: Progress | None = None) -> Built:

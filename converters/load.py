@@ -20,7 +20,7 @@ from edgekit.contract import AnyHead, InputSpec, Ssd
 from edgekit.converters.export import example_of, outputs_of
 from edgekit.converters.torchvision_cpu import import_torchvision
 from edgekit.converters.torchvision_ssd import raw_ssd
-from edgekit.converters.weights import fit_weights, read_weights
+from edgekit.converters.weights import fit_weights, read_weights, start_from
 from edgekit.errors import ConversionError
 from edgekit.schema import STRICT
 
@@ -33,7 +33,9 @@ class ModelSpec:
 
     torch: 'my_models:build', a module beside the recipe (or installed) and in it a function or a class that makes the
     model. torchvision: one of its classifiers or detectors, 'mobilenet_v2'. onnx: a file, which holds its own weights.
-    weights: a .safetensors, .pt or .pth file of tensors by name. arguments: passed to what makes the model.
+    weights: a .safetensors, .pt or .pth file of tensors by name, every one of them the model's. start: such a file to
+    begin a training from; what fits by name and shape is taken, the rest stays as the maker initialised it.
+    arguments: passed to what makes the model.
     """
 
     __pydantic_config__ = STRICT
@@ -42,6 +44,7 @@ class ModelSpec:
     torchvision: str | None = None
     onnx: str | None = None
     weights: str | None = None
+    start: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -50,22 +53,26 @@ class ModelSpec:
             raise ValueError(f"a model is one of torch, torchvision and onnx; got {' and '.join(given) or 'none'}")
         if self.torch is not None and not re.fullmatch(r"\w+(\.\w+)*:\w+", self.torch):
             raise ValueError(f"torch is 'module:function', as in 'my_models:build'; got '{self.torch}'")
-        if self.torchvision is not None and self.weights is None:
+        if self.weights is not None and self.start is not None:
+            raise ValueError("a model has its weights or a start for training, not both")
+        if self.torchvision is not None and self.weights is None and self.start is None:
             raise ValueError(
-                'torchvision gives the architecture alone, edgekit downloads nothing; add weights = "file"'
+                "torchvision gives the architecture alone, edgekit downloads nothing; "
+                'add weights = "file", or start = "file" to train from'
             )
-        if self.onnx is not None and (self.weights is not None or self.arguments):
+        if self.onnx is not None and (self.weights is not None or self.start is not None or self.arguments):
             raise ValueError("an onnx file holds its own weights and takes no arguments; leave both out")
 
 
 @dataclass(frozen=True)
 class LoadedModel:
     """`module`: in eval mode, float32 (1, 3, h, w) normalised by the recipe's InputSpec in, a tuple of tensors out.
-    `head`: the recipe's, with what the model itself knows filled in.
+    `head`: the recipe's, with what the model itself knows filled in. `notes`: what of a `start` was taken.
     """
 
     module: nn.Module
     head: AnyHead
+    notes: tuple[str, ...] = ()
 
 
 class RawOutputs(nn.Module):
@@ -86,7 +93,7 @@ def load_model(spec: ModelSpec, folder: Path | str, input: InputSpec, head: AnyH
     An SSD of torchvision is taken out of its transform and postprocessing, and its anchors go into the head. Its other
     detectors serve as teachers (`build_module`) and are refused here.
     """
-    module = build_module(spec, Path(folder), input)
+    module, notes = _built(spec, Path(folder), input)
     detector = _torchvision_detector(module)
     if detector == "SSD":
         if not isinstance(head, Ssd):
@@ -98,13 +105,17 @@ def load_model(spec: ModelSpec, folder: Path | str, input: InputSpec, head: AnyH
             "the SSD family is: ssdlite320_mobilenet_v3_large, ssd300_vgg16"
         )
     _try(module.eval(), input)
-    return LoadedModel(module if detector == "SSD" else RawOutputs(module).eval(), head)
+    return LoadedModel(module if detector == "SSD" else RawOutputs(module).eval(), head, notes)
 
 
 def build_module(spec: ModelSpec, folder: Path, input: InputSpec) -> nn.Module:  # noqa: A002
     """The model as its maker made it, with its weights, in eval mode and float32; also what a teacher is loaded by."""
+    return _built(spec, folder, input)[0]
+
+
+def _built(spec: ModelSpec, folder: Path, input: InputSpec) -> tuple[nn.Module, tuple[str, ...]]:  # noqa: A002
     if spec.onnx is not None:
-        return _from_onnx(folder / spec.onnx, input)
+        return _from_onnx(folder / spec.onnx, input), ()
     if spec.torchvision is not None:
         module = _from_torchvision(spec.torchvision, spec.arguments)
     else:
@@ -112,7 +123,10 @@ def build_module(spec: ModelSpec, folder: Path, input: InputSpec) -> nn.Module: 
     if spec.weights is not None:
         path = folder / spec.weights
         fit_weights(module, read_weights(path), str(path))
-    return module.float().eval()
+    if spec.start is None:
+        return module.float().eval(), ()
+    notes = start_from(module, read_weights(folder / spec.start), spec.start)
+    return module.float().eval(), notes
 
 
 def _from_onnx(path: Path, spec: InputSpec) -> nn.Module:

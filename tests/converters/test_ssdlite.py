@@ -9,10 +9,10 @@ from torch import nn
 from untrained import confident, own_spec
 
 from edgekit.contract import Ssd
-from edgekit.converters.build import ModuleSession
 from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.export.to_tflite import to_tflite
+from edgekit.converters.framework import ModuleSession
 from edgekit.converters.load import LoadedModel, ModelSpec, load_model
 from edgekit.converters.parity import check_parity
 from edgekit.converters.torchvision_cpu import import_torchvision
