@@ -88,7 +88,8 @@ def _yolo(outputs: Outputs, head: Yolo, spec: InputSpec, labels: int) -> Candida
 
 def strides_of(points: int, spec: InputSpec) -> tuple[int, ...]:
     """The strides of an anchor-free head, which its contract does not name: neighbouring powers of two whose maps have
-    `points` cells together, the finest map first.
+    `points` cells together. They are taken to come map by map, the finest first, and row by row, as in every published
+    model; `ConversionError` where no such run of strides has as many cells.
     """
     ends = range(len(_STRIDES) + 1)
     runs = [_STRIDES[first:last] for first in ends for last in ends if first < last]

@@ -1,7 +1,9 @@
 """A detector learns from another one: what the teacher sees in a picture is taught beside, or instead of, true boxes.
 
-loss = distill_detection_loss(head, spec, 2, teacher, teacher_head, teacher_spec)
-loss(student(batch.images), batch).backward()
+    loss = distill_detection_loss(head, spec, 2, teacher, teacher_head, teacher_spec)
+    loss(student(batch.images), batch).backward()
+
+The two may be of different head families and input sizes; both go by their contracts.
 """
 
 from __future__ import annotations

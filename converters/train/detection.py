@@ -1,7 +1,10 @@
 """The loss of a detector against true boxes, whatever its head: its outputs are decoded, then judged.
 
-loss = detection_loss(head, spec, labels=2)
-loss(module(batch.images), batch).backward()
+    loss = detection_loss(head, spec, labels=2)
+    loss(module(batch.images), batch).backward()
+
+Outputs are those that the device gets, after the network's own sigmoids, so training needs nothing of the network but
+what its contract says.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from torch import nn
 from edgekit.boxes import clip
 from edgekit.contract import EndToEnd, FastestDet, Gfl, InputSpec, Softmax, Ssd, Yolo, YoloV5, YoloX
 from edgekit.converters.evaluate import greedy
+from edgekit.converters.torchvision_cpu import import_torchvision
 from edgekit.converters.train.assign import Truth, assign
 from edgekit.converters.train.batch import Batch
+from edgekit.converters.train.detect_boxes import giou, xywh_to_xyxy
 from edgekit.converters.train.detect_candidates import Candidates, candidates_of, strides_of
 from edgekit.converters.train.detect_ssd import encode, match
 from edgekit.converters.train.detection import detection_loss, distribution_focal, quality_focal
@@ -380,6 +383,46 @@ def test_an_ssd_box_that_no_anchor_fits_still_has_the_one_that_fits_best():
     owner = match(anchors, truth_of((0, 0, 5, 5, 1), (10, 0, 80, 48, 2)))[0]
     assert (owner == 0).sum() == 1
     assert (owner == 1).sum() > 1
+
+
+def test_an_ssd_learns_by_torchvisions_own_loss():
+    import_torchvision()
+    from torchvision.models.detection import ssd
+    from torchvision.models.detection._utils import BoxCoder, SSDMatcher
+    from torchvision.ops import box_iou
+
+    logits, regression = HEADS["ssd"][1]
+    batch = batch_of([(10, 10, 42, 50, 1)], [(48, 8, 90, 60, 0), (0, 30, 30, 62, 2)])
+    anchors = xywh_to_xyxy(torch.tensor(anchors_of(SSD, SPEC).tolist()))
+    real = [
+        (boxes[classes >= 0], classes[classes >= 0]) for boxes, classes in zip(batch.boxes, batch.classes, strict=True)
+    ]
+    parts = ssd.SSD.compute_loss(
+        SimpleNamespace(box_coder=BoxCoder((10.0, 10.0, 5.0, 5.0)), neg_to_pos_ratio=3),
+        [{"boxes": boxes, "labels": classes + 1} for boxes, classes in real],
+        {"cls_logits": logits, "bbox_regression": regression},
+        [anchors, anchors],
+        [SSDMatcher(0.5)(box_iou(boxes, anchors)) for boxes, _ in real],
+    )
+    loss = detection_loss(SSD, SPEC, LABELS)((logits, regression), batch)
+    torch.testing.assert_close(loss, sum(parts.values()))
+
+
+def test_generalised_iou_is_torchvisions():
+    import_torchvision()
+    from torchvision.ops import generalized_box_iou
+
+    boxes = torch.from_numpy(np.random.default_rng(0).uniform(0, 50, (40, 4)).astype(np.float32))
+    boxes[:, 2:] += boxes[:, :2]
+    theirs = generalized_box_iou(boxes[:20], boxes[20:]).diagonal()
+    torch.testing.assert_close(giou(boxes[:20], boxes[20:]), theirs)
+
+
+@pytest.mark.parametrize("box", [(5.0, 5.0, 5.0, 9.0), (9.0, 5.0, 5.0, 9.0), (5.0, 5.0, 5.0, 5.0)])
+def test_a_box_without_an_area_has_a_finite_gradient(box):
+    predicted = torch.tensor([box], requires_grad=True)
+    giou(predicted, torch.tensor([[0.0, 0.0, 20.0, 20.0]])).sum().backward()
+    assert predicted.grad.isfinite().all()
 
 
 def test_an_ssd_without_a_background_class_is_refused():

@@ -1,0 +1,84 @@
+"""The prunings of one net, from the mildest to the harshest, found by what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from edgekit.contract import InputSpec
+from edgekit.converters.export import example_of
+from edgekit.converters.prune.channels import Plan, check_cut, cut, prunable, wire
+from edgekit.converters.prune.cost import multiply_adds
+from edgekit.converters.prune.importance import plan_of, worth_of
+from edgekit.converters.prune.settings import Prune
+from edgekit.errors import ConversionError
+
+Gradients = Callable[[nn.Module], object]
+
+_HARSHEST = 256  # the share of channels that goes is counted in parts of this many
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned:
+    """One pruning of a net: the channels that went, the net without them, and its share of the multiply-adds."""
+
+    plan: Plan
+    module: nn.Module
+    macs: int
+    share: float
+
+
+class Search:
+    """Traces `module` and ranks its channels once; `refused`: layers that cannot be pruned, with the reason."""
+
+    def __init__(self, module: nn.Module, step: Prune, spec: InputSpec, gradients: Gradients | None) -> None:
+        self.module, self.step, self.example = module, step, example_of(spec)
+        self.macs = multiply_adds(module, self.example)
+        self._wired = wire(module, self.example)
+        channels, self.refused = prunable(self._wired, self.example, step.keep)
+        if gradients is not None:
+            gradients(self._wired.module)
+        self._worth = {layer: worth_of(self._wired, layer, step.importance) for layer in channels}
+        self._harshest = self._pruned(_HARSHEST)
+        if not self._harshest.plan:
+            raise ConversionError(
+                f"prune: nothing can go: none of the {len(channels)} layers that could give channels has more than "
+                f"{step.round_to}, and round_to leaves as many"
+            )
+
+    @property
+    def least(self) -> float:
+        """The share of the multiply-adds that the harshest pruning leaves."""
+        return self._harshest.share
+
+    def at_most(self, share: float) -> Pruned:
+        """The mildest pruning that leaves at most this share of the multiply-adds, checked by computing with it."""
+        if self.least > share:
+            raise ConversionError(
+                f"prune: {share:g} of the multiply-adds cannot be reached: {self.least:.2f} stay with "
+                f"{self.step.round_to} channels in every layer that can be pruned{self._others()}"
+            )
+        mild, harsh, best = 0, _HARSHEST, self._harshest
+        while harsh - mild > 1:
+            middle = (mild + harsh) // 2
+            found = self._pruned(middle)
+            if found.share <= share:
+                harsh, best = middle, found
+            else:
+                mild = middle
+        check_cut(self._wired, best.module, best.plan, self.example)
+        return best
+
+    def _pruned(self, gone: int) -> Pruned:
+        plan = plan_of(self._worth, gone / _HARSHEST, self.step.round_to, across=self.step.across)
+        module = cut(self.module, plan, self.example)
+        macs = multiply_adds(module, self.example)
+        return Pruned(plan, module, macs, macs / self.macs)
+
+    def _others(self) -> str:
+        if not self.refused:
+            return ""
+        layer, reason = next(iter(self.refused.items()))
+        return f"; {len(self.refused)} cannot, such as '{layer}': {reason}"

@@ -1,0 +1,111 @@
+"""The whole step: exported, measured in a real engine, refused where nothing is won."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from prunable_nets import SPEC, conv, settled
+from torch import nn
+
+from edgekit.contract import Softmax
+from edgekit.converters.data import DataSpec, open_dataset
+from edgekit.converters.export import Exported
+from edgekit.converters.export.to_onnx import to_onnx
+from edgekit.converters.latency import compare
+from edgekit.converters.prune import Prune, run_prune
+from edgekit.converters.steps import StepContext
+from edgekit.errors import ConversionError
+
+
+def context(folder: Path, training=None) -> StepContext:
+    return StepContext(SPEC, Softmax(), ("a",), training, None, 0, folder, folder, lambda what, done, total: None)
+
+
+@pytest.fixture(scope="module")
+def wide() -> nn.Module:
+    """Eight times the work with all its channels than with a quarter of them: far beyond what any clock can miss."""
+    body = (conv(3, 64, stride=2), conv(64, 64), conv(64, 64), conv(64, 64))
+    return settled(nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)))
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
+    dice = np.random.default_rng(0)
+    for index in range(3):
+        cv2.imwrite(str(folder / f"{index}.png"), dice.integers(0, 256, (32, 40, 3), np.uint8))
+    return open_dataset(DataSpec("folder", str(folder)), ("a",), folder)
+
+
+def test_pruned_int8_is_faster_and_says_by_how_much(wide, photographs, tmp_path):
+    done = run_prune(wide, Prune(macs=0.3), context(tmp_path, photographs))
+    assert done.figures["macs_share"] <= 0.3
+    assert done.figures["macs_after_m"] == pytest.approx(
+        done.figures["macs_before_m"] * done.figures["macs_share"], 0.01
+    )
+    assert done.figures["parameters_after"] == sum(each.numel() for each in done.module.parameters())
+    assert 1 < done.measured["speedup_low"] <= done.measured["speedup"] <= done.measured["speedup_high"]
+    assert "of the multiply-adds stay" in done.notes[0]
+    again = run_prune(wide, Prune(macs=0.3), context(tmp_path, photographs))
+    assert (again.figures, again.notes) == (done.figures, done.notes)
+    assert all(torch.equal(a, b) for a, b in zip(done.module.parameters(), again.module.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("target", ["openvino", "tflite"])
+def test_every_engine_can_be_the_one_that_measures(wide, photographs, tmp_path, target):
+    step = Prune(macs=0.3, measure=target, precision="float")
+    assert run_prune(wide, step, context(tmp_path)).measured["speedup_low"] > 1
+
+
+def test_a_speed_up_is_reached_by_the_mildest_pruning_that_gives_it(wide, tmp_path):
+    done = run_prune(wide, Prune(speedup=1.5, precision="float"), context(tmp_path))
+    assert done.measured["speedup_low"] >= 1.5
+    assert 0.3 < done.figures["macs_share"] < 0.9
+
+
+def test_what_cannot_be_reached_is_told_with_all_that_was_measured(tmp_path):
+    net = settled(nn.Sequential(conv(3, 32), nn.Conv2d(32, 10, 1)))
+    with pytest.raises(ConversionError, match=r"no pruning is 50 times as fast in onnxruntime; .*x \(.*\) at 0\.50$"):
+        run_prune(net, Prune(speedup=50, precision="float"), context(tmp_path))
+
+
+def test_a_pruning_that_is_not_faster_is_refused(wide, tmp_path):
+    """The slower file stands for the pruned net, as 61 channels are slower than 64."""
+    narrow = to_onnx(settled(nn.Sequential(conv(3, 16, stride=2), nn.Flatten(), nn.Linear(16 * 320, 10))), SPEC)
+    made = iter((narrow, to_onnx(wide, SPEC)))
+    with pytest.raises(ConversionError, match=r"0\.\d\d of the multiply-adds are not faster: 0\.\d\dx \(0\.\d\d to"):
+        run_prune(wide, Prune(macs=0.5), context(tmp_path), export=lambda module: next(made))
+
+
+def test_int8_is_not_measured_without_pictures(wide, tmp_path):
+    with pytest.raises(ConversionError, match=r'no training pictures to calibrate on; .* precision = "float"'):
+        run_prune(wide, Prune(macs=0.5), context(tmp_path))
+
+
+def test_taylor_needs_gradients_and_nothing_else_takes_them(wide, tmp_path):
+    for step, gradients in ((Prune(macs=0.5, importance="taylor"), None), (Prune(macs=0.5), lambda module: None)):
+        with pytest.raises(ValueError, match="'taylor' needs gradients"):
+            run_prune(wide, step, context(tmp_path), gradients=gradients)
+
+
+def test_a_file_is_about_as_fast_as_itself_and_a_smaller_one_is_faster(wide):
+    small = nn.Sequential(conv(3, 16, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+    big, little = to_onnx(wide, SPEC), to_onnx(settled(small), SPEC)
+    same, other = compare(big, big, blocks=12), compare(big, little, blocks=12)
+    assert 0.7 < same.cpu.median < 1.4
+    assert other.cpu.low > 2
+    assert other.cpu.low <= other.cpu.median <= other.cpu.high
+    assert compare(little, big, blocks=12).cpu.high < 0.5
+
+
+def test_only_files_of_one_format_are_compared(wide):
+    onnx = to_onnx(wide, SPEC)
+    other = Exported(onnx.artifact.__class__("tflite", b""), onnx.input)
+    with pytest.raises(ValueError, match="got onnx and tflite"):
+        compare(onnx, other)
+    with pytest.raises(ValueError, match="at least 2 blocks"):
+        compare(onnx, onnx, blocks=1)
