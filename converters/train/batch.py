@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 
@@ -34,6 +35,16 @@ class Batch:
     classes: Tensor | None = None
     mixed: Mixed | None = None
     teacher: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same there, pixels with their channels last, as the training loop keeps its convolutions."""
+
+        def there(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device)
+
+        mixed = None if self.mixed is None else replace(self.mixed, labels=self.mixed.labels.to(device))
+        images = self.images.to(device, memory_format=torch.channels_last)
+        return Batch(images, there(self.labels), there(self.boxes), there(self.classes), mixed, there(self.teacher))
 
 
 # From a module's outputs, in its order, and the batch they answer to, what is to be made small: a scalar tensor.

@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TypeAlias
 
 import torch
@@ -79,9 +78,9 @@ def follow(averaged: nn.Module, model: nn.Module, decay: float, steps: int) -> N
     were before training is soon out of it.
     """
     keep = min(decay, (1 + steps) / (10 + steps))
-    for mean, now in zip(averaged.state_dict().values(), model.state_dict().values(), strict=True):
+    for mean, now in zip(_tensors(averaged), _tensors(model), strict=True):
         if mean.is_floating_point():
-            mean.lerp_(now, 1 - keep)
+            mean.lerp_(now.detach(), 1 - keep)
         else:
             mean.copy_(now)
 
@@ -128,17 +127,17 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with _memory(self.step, batch):
-            batch = _on(batch, self.context.device)
+            batch = batch.to(self.context.device)
             loss = self.loss(self.model(batch.images), batch)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise ConversionError(
-                    f"{self.step}: the loss is {value} at {where}; try a lower rate (it is {self.loop.rate:g}), "
-                    f"a longer warmup ({self.loop.warmup:g}) or a smaller clip ({self.loop.clip:g})"
-                )
             self.optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.loop.clip)
+            length = nn.utils.clip_grad_norm_(self.model.parameters(), self.loop.clip)
+            value = float(loss.detach())
+            if not math.isfinite(value) or not math.isfinite(float(length)):
+                raise ConversionError(
+                    f"{self.step}: the loss is {value:g} and its gradient {float(length):g} at {where}; try a lower "
+                    f"rate (it is {self.loop.rate:g}), a longer warmup ({self.loop.warmup:g}) or a smaller clip"
+                )
             self.optimizer.step()
         return value
 
@@ -199,10 +198,15 @@ def _optimizer(model: nn.Module, loss: Loss, loop: Loop) -> torch.optim.Optimize
     return torch.optim.SGD(groups, loop.rate, momentum=0.9, nesterov=True)
 
 
+def _tensors(model: nn.Module) -> list[Tensor]:
+    """Weights and buffers, each once, also where two layers share one."""
+    return [*model.parameters(), *model.buffers()]
+
+
 def _placed(model: nn.Module, device: torch.device, order: torch.memory_format) -> nn.Module:
     """On the device, pixels in this order of memory: convolutions train faster with their channels last."""
     model.to(device)
-    for each in (*model.parameters(), *model.buffers()):
+    for each in _tensors(model):
         if each.ndim == 4:
             each.data = each.data.contiguous(memory_format=order)
     return model
@@ -211,21 +215,6 @@ def _placed(model: nn.Module, device: torch.device, order: torch.memory_format) 
 def _state(module: nn.Module) -> State:
     """A copy that does not move when training goes on."""
     return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
-
-
-def _on(batch: Batch, device: torch.device) -> Batch:
-    def moved(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.to(device)
-
-    mixed = None if batch.mixed is None else replace(batch.mixed, labels=batch.mixed.labels.to(device))
-    return Batch(
-        batch.images.to(device, memory_format=torch.channels_last),
-        moved(batch.labels),
-        moved(batch.boxes),
-        moved(batch.classes),
-        mixed,
-        moved(batch.teacher),
-    )
 
 
 @contextmanager

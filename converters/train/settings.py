@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from edgekit.contract import HeadSpec, InputSpec
 from edgekit.converters.load import ModelSpec
@@ -184,6 +184,3 @@ class Distill(Loop):
             )
         if self.teacher.start is not None:
             raise ValueError("a teacher has learnt already: give it weights, not start")
-
-
-AnyTraining: TypeAlias = Train | FineTune | Distill

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from torch import nn
 
-from edgekit.contract import task_of
+from edgekit.contract import Embedding, task_of
 from edgekit.converters.data import Dataset
 from edgekit.converters.evaluate import evaluate
 from edgekit.converters.framework import ModuleSession
@@ -21,6 +23,8 @@ def validation(step: str, context: StepContext) -> Validate | None:
     if pictures is None:
         return None
     check_pictures(step, "validation", pictures, context)
+    if isinstance(context.head, Embedding):
+        _check_pairs(step, pictures)
 
     def figure(model: nn.Module) -> float:
         task = make_task(ModuleSession(model, context.input), context.input, context.head, context.labels)
@@ -28,6 +32,16 @@ def validation(step: str, context: StepContext) -> Validate | None:
         return score.ap if isinstance(score, DetectionScore) else score.top1
 
     return figure
+
+
+def _check_pairs(step: str, pictures: Dataset) -> None:
+    often = Counter(sample.label for sample in pictures.samples)
+    alone = [pictures.labels[label] for label, times in often.items() if label is not None and times == 1]
+    if alone:
+        raise ConversionError(
+            f"{step}: [validation] needs two pictures of each class, to ask of each which other one is nearest; "
+            f"one of: {', '.join(alone)}"
+        )
 
 
 def check_pictures(step: str, name: str, pictures: Dataset, context: StepContext) -> None:
