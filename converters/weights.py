@@ -20,7 +20,7 @@ _INSIDE = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")  # DataParallel and DistributedDataParallel; torch.compile
 _SHOWN = 5
 # What torch's reader raises on damaged files; found by cutting and overwriting bytes at random in 2400 of them.
-_DAMAGE = (
+DAMAGE = (
     pickle.UnpicklingError,
     struct.error,
     AssertionError,
@@ -56,11 +56,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def fit_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Puts `weights` into `module`; `ConversionError` lists the missing, the unexpected and the differently shaped."""
     own = module.state_dict()
-    shapes = [
-        f"{name} {tuple(value.shape)} for {tuple(own[name].shape)}"
-        for name, value in weights.items()
-        if name in own and value.shape != own[name].shape
-    ]
+    shapes = _of_another_shape(own, weights)
     fitting = {name: value for name, value in weights.items() if name not in own or value.shape == own[name].shape}
     # torch itself decides what is missing: a batch norm may lack its counter of batches.
     missing, unexpected = module.load_state_dict(fitting, strict=False)
@@ -77,11 +73,6 @@ def start_from(module: nn.Module, weights: Mapping[str, Tensor], source: str) ->
     `ConversionError` where nothing fits: then it is another architecture's file, not a start.
     """
     own = module.state_dict()
-    shapes = [
-        f"{name} {tuple(value.shape)} for {tuple(own[name].shape)}"
-        for name, value in weights.items()
-        if name in own and value.shape != own[name].shape
-    ]
     fitting = {name: value for name, value in weights.items() if name in own and value.shape == own[name].shape}
     if not fitting:
         raise ConversionError(
@@ -90,12 +81,20 @@ def start_from(module: nn.Module, weights: Mapping[str, Tensor], source: str) ->
         )
     module.load_state_dict(fitting, strict=False)
     rest = {
-        "of another shape": shapes,
+        "of another shape": _of_another_shape(own, weights),
         "unknown to the model": [name for name in weights if name not in own],
         "as initialised": [name for name in own if name not in fitting],
     }
     taken = f"{source}: {len(fitting)} of {len(weights)} tensors taken"
     return taken, *(f"{len(names)} {why}: {_some(names)}" for why, names in rest.items() if names)
+
+
+def _of_another_shape(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
+    return [
+        f"{name} {tuple(value.shape)} for {tuple(own[name].shape)}"
+        for name, value in weights.items()
+        if name in own and value.shape != own[name].shape
+    ]
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -115,7 +114,7 @@ def _read_pickle(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused is None:
             raise ConversionError(f"{path}: damaged or no torch file: {_first_line(error)}") from error

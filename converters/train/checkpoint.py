@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from edgekit import schema
 from edgekit.converters.steps import StepContext
 from edgekit.converters.train.settings import Loop
+from edgekit.converters.weights import DAMAGE
 from edgekit.files import replacing
 
 _log = logging.getLogger(__name__)
 _NAME = "training.pt"
+_FORMAT = 1  # of what is in it: counted up when `Progressed` changes
 
 State = dict[str, Tensor]
 
@@ -27,7 +29,8 @@ State = dict[str, Tensor]
 class Progressed:
     """A training after `epochs` of them. No random numbers: every draw follows from seed, epoch and place.
 
-    best: the state that is kept, `best_figure` its validation figure after `best_epoch` epochs; stale: epochs since.
+    kept: the model that would come out now, as it was after `kept_epoch` epochs, and its validation figure.
+    best_figure: the highest so far; stale: epochs since.
     """
 
     epochs: int
@@ -35,8 +38,9 @@ class Progressed:
     averaged: State
     loss: State
     optimizer: dict[str, Any]
-    best: State
-    best_epoch: int
+    kept: State
+    kept_epoch: int
+    kept_figure: float | None
     best_figure: float | None
     stale: int
     train_loss: float
@@ -50,7 +54,7 @@ def fingerprint(context: StepContext, loop: Loop, *models: nn.Module) -> str:
     """
     settings = {name: value for name, value in schema.dump(loop).items() if name != "cache_mb"}
     data = [each.digest() if each is not None else None for each in (context.training, context.validation)]
-    told = [settings, asdict(context.input), asdict(context.head), context.labels, data, context.seed]
+    told = [_FORMAT, settings, asdict(context.input), asdict(context.head), context.labels, data, context.seed]
     whole = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for name, tensor in (item for model in models for item in model.state_dict().items()):
         whole.update(name.encode())
@@ -65,11 +69,15 @@ def save(folder: Path, key: str, progressed: Progressed) -> None:
 
 
 def load(folder: Path, key: str) -> Progressed | None:
-    """Where the training of this `key` stands; None where it has not begun, or another one's is there."""
+    """Where the training of this `key` stands; None, and a warning, where another one's is there."""
     path = folder / _NAME
     if not path.is_file():
         return None
-    held = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except DAMAGE as error:
+        _log.warning("%s is damaged (%s): training begins anew", path, type(error).__name__)
+        return None
     if held.pop("key") != key:
         _log.warning("%s is of other settings, data or weights: training begins anew", path)
         return None

@@ -25,9 +25,11 @@ def set_mode(model: nn.Module, frozen: Mapping[str, int], epoch: int, step: str)
     """Training mode, but for what `frozen` holds still in this epoch, counted from 0.
 
     A frozen module gets no gradient and is in eval mode: its batch norms keep their statistics. Of nested names the
-    inner one decides.
+    inner one decides. `ConversionError` where nothing is left to learn.
     """
     model.train().requires_grad_(True)
     for name in sorted(frozen, key=lambda each: each.count(".")):
         learns = epoch >= frozen[name]
         named_module(model, name, step).train(learns).requires_grad_(learns)
+    if not any(each.requires_grad for each in model.parameters()):
+        raise ConversionError(f"{step}: frozen leaves nothing of the model to learn in epoch {epoch + 1}")

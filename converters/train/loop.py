@@ -18,6 +18,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from edgekit.contract import task_of
 from edgekit.converters.steps import StepContext, Stepped
 from edgekit.converters.train import checkpoint
 from edgekit.converters.train.batch import Batch, Loss
@@ -29,8 +30,8 @@ from edgekit.errors import ConversionError
 
 _DROPOUT = 3  # what is drawn in a step; see feed.py
 
-# The figure by which epochs are compared, of a model in eval mode: its name and value, the higher the better.
-Validate: TypeAlias = Callable[[nn.Module], tuple[str, float]]
+# The figure by which epochs are compared, of a model in eval mode: the higher the better.
+Validate: TypeAlias = Callable[[nn.Module], float]
 
 
 def fit(
@@ -97,8 +98,8 @@ class _Run:
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
         set_mode(self.model, loop.frozen, 0, step)
         self.optimizer = _optimizer(self.model, self.loss, loop)
-        self.at = Progressed(0, {}, {}, {}, {}, {}, 0, None, 0, 0.0)
-        self.measure = ""
+        self.at = Progressed(0, {}, {}, {}, {}, {}, 0, None, None, 0, 0.0)
+        self.measure = "ap" if task_of(context.head) == "detect" else "top1"
         if (found := checkpoint.load(context.scratch, self.key)) is not None:
             self._restore(found)
 
@@ -120,6 +121,7 @@ class _Run:
             if self.loop.ema:
                 follow(self.averaged, self.model, self.loop.ema, epoch * steps + i)
             self.context.tell(stage, i + 1, steps)
+            self.context.tell("training", epoch * steps + i + 1, self.loop.epochs * steps)  # the time left of it all
         self.at.epochs, self.at.train_loss = epoch + 1, total / steps
 
     def _learn(self, batch: Batch, rate: float, where: str) -> float:
@@ -142,17 +144,15 @@ class _Run:
 
     def judge(self, validate: Validate | None) -> None:
         """Keep this epoch's model where it is the best so far, or the last is asked for."""
-        kept = self.averaged if self.loop.ema else self.model
-        figure = None
-        if validate is not None:
-            self.measure, figure = validate(kept.eval())
+        model = self.averaged if self.loop.ema else self.model
+        figure = None if validate is None else validate(model.eval())
         best = self.at.best_figure
         better = best is None or figure is None or figure > best
         self.at.stale = 0 if better else self.at.stale + 1
-        if better or self.loop.keep == "last":
-            self.at.best, self.at.best_epoch = _state(kept), self.at.epochs
         if better:
             self.at.best_figure = figure
+        if better or self.loop.keep == "last":
+            self.at.kept, self.at.kept_epoch, self.at.kept_figure = _state(model), self.at.epochs, figure
 
     def save(self) -> None:
         self.at.model, self.at.averaged = _state(self.model), _state(self.averaged)
@@ -169,13 +169,14 @@ class _Run:
             self.loss.load_state_dict(found.loss)
 
     def finish(self) -> None:
-        self.model.load_state_dict(self.at.best)
+        self.model.load_state_dict(self.at.kept)
         _placed(self.model, torch.device("cpu"), torch.contiguous_format).eval().requires_grad_(True).zero_grad()
 
     def figures(self) -> dict[str, float]:
         found: dict[str, float] = {"epochs": self.at.epochs, "train_loss": round(self.at.train_loss, 6)}
-        if self.at.best_figure is not None:
-            found |= {"best_epoch": self.at.best_epoch, f"validation_{self.measure}": round(self.at.best_figure, 6)}
+        if self.at.kept_figure is not None:
+            figure = round(self.at.kept_figure, 6)
+            found |= {"kept_epoch": self.at.kept_epoch, f"validation_{self.measure}": figure}
         return found
 
     def notes(self) -> tuple[str, ...]:

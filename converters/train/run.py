@@ -24,7 +24,7 @@ def run_train(module: nn.Module, step: Train | FineTune, context: StepContext) -
     """A copy of `module`, trained on the context's pictures by the loss of its head. `module` stays as it is.
 
     figures: epochs run, the last epoch's mean loss, and where there are validation pictures the epoch that is kept and
-    its top-1 or AP. `ConversionError`, beginning with the step's kind: see `fit` and `loss_for`.
+    its top-1 or AP there. `ConversionError`, beginning with the step's kind: see `fit` and `loss_for`.
     """
     pictures = training_pictures(step.kind, step, context)
     model = copy.deepcopy(module)

@@ -22,10 +22,10 @@ def validation(step: str, context: StepContext) -> Validate | None:
         return None
     check_pictures(step, "validation", pictures, context)
 
-    def figure(model: nn.Module) -> tuple[str, float]:
+    def figure(model: nn.Module) -> float:
         task = make_task(ModuleSession(model, context.input), context.input, context.head, context.labels)
         score = evaluate(task, pictures, lambda done, total: context.tell("validating", done, total))
-        return ("ap", score.ap) if isinstance(score, DetectionScore) else ("top1", score.top1)
+        return score.ap if isinstance(score, DetectionScore) else score.top1
 
     return figure
 

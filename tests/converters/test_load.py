@@ -226,6 +226,32 @@ def test_every_name_that_does_not_fit_is_listed_and_long_lists_are_cut(folder, t
     )
 
 
+def test_a_start_gives_what_fits_and_says_what_it_left(folder, trained):
+    """From five classes to three: the last layer is the new model's own, and seeded like it."""
+    weights = {**trained.state_dict(), "4.weight": torch.zeros(5, 4), "aux.weight": torch.zeros(1)}
+    torch.save(weights, folder / "general.pth")
+    torch.manual_seed(3)
+    fresh = build_module(ModelSpec(torch="my_models:build"), folder, SPEC)
+    torch.manual_seed(3)
+    loaded = load(folder, start="general.pth")
+    net = loaded.module.model
+    assert torch.equal(net[1].running_mean, trained[1].running_mean)
+    assert torch.equal(net[4].weight, fresh[4].weight)
+    assert torch.equal(net[4].bias, trained[4].bias)
+    assert loaded.notes == (
+        "general.pth: 8 of 10 tensors taken",
+        "1 of another shape: 4.weight (5, 4) for (3, 4)",
+        "1 unknown to the model: aux.weight",
+        "1 as initialised: 4.weight",
+    )
+
+
+def test_a_start_of_another_architecture_is_refused(folder):
+    torch.save({"conv.weight": torch.zeros(1), "4.weight": torch.zeros(9, 9)}, folder / "other.pth")
+    with pytest.raises(ConversionError, match=r"none of its 2 tensors fits Sequential by name and shape; it has conv"):
+        load(folder, start="other.pth")
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -233,6 +259,8 @@ def test_every_name_that_does_not_fit_is_listed_and_long_lists_are_cut(folder, t
         ({"onnx": "a.onnx", "torch": "a:b"}, "got torch and onnx"),
         ({"torch": "my_models.build"}, "torch is 'module:function', as in 'my_models:build'"),
         ({"torchvision": "mobilenet_v2"}, "edgekit downloads nothing; add weights"),
+        ({"torch": "a:b", "weights": "w.pth", "start": "s.pth"}, "a model has its weights or a start for training"),
+        ({"onnx": "a.onnx", "start": "s.pth"}, "an onnx file holds its own weights"),
         ({"onnx": "a.onnx", "weights": "w.pth"}, "an onnx file holds its own weights"),
         ({"torchvison": "mobilenet_v2"}, "unknown key 'torchvison', did you mean 'torchvision'"),
     ],

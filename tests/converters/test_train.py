@@ -19,7 +19,7 @@ from edgekit.contract import Embedding
 from edgekit.converters.data import DataSpec, open_dataset
 from edgekit.converters.train import Augment, FineTune, Train, run_train
 from edgekit.converters.train.feed import Feed
-from edgekit.converters.train.loop import pace
+from edgekit.converters.train.loop import fit, pace
 from edgekit.errors import ConversionError, PictureError, SettingsError
 
 QUICK = Train(epochs=6, batch=4, rate=0.1, augment=Augment(area=(0.7, 1.0)))
@@ -112,11 +112,20 @@ def test_kill_9_and_run_again_gives_the_same_weights_to_the_bit(tmp_path):
     assert same(whole.module, resumed.module)
 
 
+def test_the_last_model_is_kept_where_that_is_asked_for_with_its_own_figure(tmp_path):
+    step = dataclasses.replace(QUICK, keep="last", epochs=3)
+    stepped = run_train(net(), step, context(tmp_path))
+    assert stepped.figures["kept_epoch"] == 3
+    again = context(tmp_path, validation=None, scratch=_folder(tmp_path / "second"))
+    assert same(stepped.module, run_train(net(), step, again).module)
+
+
 def test_a_finished_training_that_is_asked_for_again_is_not_trained_again(tmp_path):
     first = run_train(net(), QUICK, context(tmp_path))
     seen = []
     again = run_train(net(), QUICK, context(tmp_path, tell=lambda stage, done, total: seen.append(stage)))
     assert same(first.module, again.module)
+    assert first.figures == again.figures
     assert not seen
 
 
@@ -161,7 +170,7 @@ def test_frozen_stages_keep_their_weights_and_their_statistics_until_their_time(
 def test_training_stops_when_validation_does_not_rise(tmp_path):
     step = dataclasses.replace(QUICK, epochs=30, patience=2)
     stepped = run_train(net(), step, context(tmp_path))
-    ran, best = int(stepped.figures["epochs"]), int(stepped.figures["best_epoch"])
+    ran, best = int(stepped.figures["epochs"]), int(stepped.figures["kept_epoch"])
     assert ran == best + 2 < 30
     assert stepped.notes == (f"stopped after epoch {ran}: validation top1 did not rise for 2 epochs",)
 
@@ -178,16 +187,18 @@ def test_the_rate_rises_in_a_line_and_falls_along_a_cosine():
     assert pace(0, 0, 4) == 1
 
 
-def _broken(folder: Path):
-    (folder / "training" / "red" / "1.png").write_bytes(b"no picture")
-
-
 REFUSED = [
     ({"patience": 2}, {"validation": None}, {}, r"train: patience needs \[validation\]"),
     ({}, {"training": None}, {}, r"train: there are no pictures to learn from"),
     ({}, {}, {"outputs": 5}, r"train: a classifier of 3 labels gives one output \(1, 3\); this model gives \(1, 5\)"),
     ({"frozen": {"nearr": 1}}, {}, {}, "train: the model has no module 'nearr'; there is near"),
     ({"rate": 1e12, "clip": 1e12, "warmup": 0, "ema": 0}, {}, {}, "train: the loss is (nan|inf) at step .* lower rate"),
+    (
+        {"frozen": {"near": 9, "far": 9, "last": 9}},
+        {},
+        {},
+        "train: frozen leaves nothing .* in epoch 1",
+    ),
     ({"mixup": 0.2}, {"head": Embedding()}, {}, "train: mixup is for classifiers; the head is 'embedding'"),
 ]
 
@@ -197,6 +208,23 @@ def test_what_cannot_be_trained_is_refused_in_one_line(tmp_path, settings, given
     with pytest.raises(ConversionError, match=message) as error:
         run_train(net(**made), dataclasses.replace(QUICK, **settings), context(tmp_path, **given))
     assert "\n" not in str(error.value)
+
+
+def test_a_machine_without_memory_for_the_batch_says_so(tmp_path):
+    given = context(tmp_path)
+    feed = Feed(given.training, SPEC, QUICK, 0)
+    hungry = lambda outputs, batch: torch.empty(2**50).sum()  # noqa: E731
+    with pytest.raises(ConversionError, match="train: no memory left for a batch of 4x3x24x24 pixels; lower batch"):
+        fit("train", net(), hungry, QUICK, given, feed, None)
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path, caplog):
+    given = context(tmp_path)
+    first = run_train(net(), QUICK, given)
+    path = given.scratch / "training.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert same(first.module, run_train(net(), QUICK, given).module)
+    assert "is damaged" in caplog.text
 
 
 def test_pictures_of_one_class_have_nothing_to_tell_apart(tmp_path):
