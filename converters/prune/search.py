@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,11 +10,10 @@ from edgekit.contract import InputSpec
 from edgekit.converters.export import example_of
 from edgekit.converters.prune.channels import Plan, check_cut, cut, prunable, wire
 from edgekit.converters.prune.cost import multiply_adds
+from edgekit.converters.prune.gradients import Gradients
 from edgekit.converters.prune.importance import plan_of, worth_of
 from edgekit.converters.prune.settings import Prune
 from edgekit.errors import ConversionError
-
-Gradients = Callable[[nn.Module], object]
 
 _HARSHEST = 256  # the share of channels that goes is counted in parts of this many
 
@@ -31,9 +29,12 @@ class Pruned:
 
 
 class Search:
-    """Traces `module` and ranks its channels once; `refused`: layers that cannot be pruned, with the reason."""
+    """Traces `module` and ranks its channels once; `refused`: layers that cannot be pruned, with the reason.
 
-    def __init__(self, module: nn.Module, step: Prune, spec: InputSpec, gradients: Gradients | None) -> None:
+    `gradients`: called on the traced copy, for the importance that goes by them.
+    """
+
+    def __init__(self, module: nn.Module, step: Prune, spec: InputSpec, gradients: Gradients | None = None) -> None:
         self.module, self.step, self.example = module, step, example_of(spec)
         self.macs = multiply_adds(module, self.example)
         self._wired = wire(module, self.example)
