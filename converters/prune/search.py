@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from edgekit.contract import InputSpec
-from edgekit.converters.export import example_of
-from edgekit.converters.prune.channels import Plan, check_cut, cut, prunable, wire
+from edgekit.converters.export import example_of, outputs_of
+from edgekit.converters.prune.channels import Plan, cut, difference, prunable, wire
 from edgekit.converters.prune.cost import multiply_adds
 from edgekit.converters.prune.gradients import Gradients
 from edgekit.converters.prune.importance import plan_of, worth_of
@@ -36,6 +36,7 @@ class Search:
 
     def __init__(self, module: nn.Module, step: Prune, spec: InputSpec, gradients: Gradients | None = None) -> None:
         self.module, self.step, self.example = module, step, example_of(spec)
+        outputs_of(module, self.example)
         self.macs = multiply_adds(module, self.example)
         self._wired = wire(module, self.example)
         channels, self.refused = prunable(self._wired, self.example, step.keep)
@@ -69,7 +70,9 @@ class Search:
                 harsh, best = middle, found
             else:
                 mild = middle
-        check_cut(self._wired, best.module, best.plan, self.example)
+        wrong = difference(self._wired, best.module, best.plan, self.example)
+        if wrong is not None:
+            raise ConversionError(f"prune: the channels of {', '.join(best.plan)} cannot go together: {wrong}")
         return best
 
     def _pruned(self, gone: int) -> Pruned:

@@ -48,6 +48,7 @@ def run_prune(
     elif gradients is not None:
         raise ValueError(f"only the importance 'taylor' goes by gradients; the step has '{step.importance}'")
     make = export or exporter(step, context)
+    context.tell("pruning", 0, 1)
     search = Search(module, step, context.input, gradients)
     before = make(module)
     if step.macs is not None:
@@ -60,6 +61,7 @@ def run_prune(
             f"prune: {pruned.share:.2f} of the multiply-adds are not faster: {gained}; prune further, or leave the "
             "step out"
         )
+    context.tell("pruning", 1, 1)
     return _stepped(search, pruned, gained)
 
 
@@ -92,7 +94,7 @@ def _mildest(search: Search, before: Exported, make: Export, context: StepContex
     wanted = float(search.step.speedup or 0)
     tried = []
     for done, pruned in enumerate(_ladder(search)):
-        context.tell("measuring", done, len(_SHARES))
+        context.tell("measuring prunings", done, len(_SHARES) + 1)
         gained = compare(before, make(pruned.module))
         if gained.cpu.low >= wanted:
             return pruned, gained

@@ -13,7 +13,7 @@ from edgekit.contract import InputSpec
 from edgekit.converters.export import example_of
 from edgekit.converters.load import RawOutputs
 from edgekit.converters.prune import Prune
-from edgekit.converters.prune.channels import check_cut, cut, prunable, wire
+from edgekit.converters.prune.channels import cut, difference, prunable, wire
 from edgekit.converters.prune.cost import multiply_adds
 from edgekit.converters.prune.importance import plan_of, worth_of
 from edgekit.converters.prune.search import Pruned, Search
@@ -187,15 +187,15 @@ def test_a_net_that_lost_other_channels_than_planned_is_caught():
     net = settled(Joined())
     wired = wire(net, EXAMPLE)
     right, wrong = {"left.0": [0, 1, 2]}, {"left.0": [0, 1, 3]}
-    check_cut(wired, cut(net, right, EXAMPLE), right, EXAMPLE)
-    with pytest.raises(ConversionError, match="output 0 would be computed from other channels"):
-        check_cut(wired, cut(net, wrong, EXAMPLE), right, EXAMPLE)
+    assert difference(wired, cut(net, right, EXAMPLE), right, EXAMPLE) is None
+    found = difference(wired, cut(net, wrong, EXAMPLE), right, EXAMPLE)
+    assert found == "output 0 would be computed from other channels"
 
 
 def test_checking_a_cut_leaves_the_weights_as_they_were():
     net = settled(Joined())
     wired = wire(net, EXAMPLE)
-    check_cut(wired, cut(net, {"left.0": [0, 1]}, EXAMPLE), {"left.0": [0, 1]}, EXAMPLE)
+    difference(wired, cut(net, {"left.0": [0, 1]}, EXAMPLE), {"left.0": [0, 1]}, EXAMPLE)
     assert all(torch.equal(value, wired.module.state_dict()[name]) for name, value in net.state_dict().items())
 
 
@@ -225,6 +225,11 @@ def test_grouped_convolutions_and_free_parameters_stay_whole():
             return self.head(self.plain(self.grouped(self.stem(x)) * self.scale))
 
     assert set(prunable(wire(settled(Grouped()), EXAMPLE), EXAMPLE)[0]) == {"plain.0"}
+
+
+def test_a_net_in_training_mode_is_a_wrong_argument():
+    with pytest.raises(ValueError, match=r"call module\.eval"):
+        search(two_layers().train())
 
 
 def test_a_net_that_is_narrow_already_says_so():
