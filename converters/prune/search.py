@@ -29,7 +29,7 @@ class Pruned:
 
 
 class Search:
-    """Traces `module` and ranks its channels once; `refused`: layers that cannot be pruned, with the reason.
+    """Traces `module` and ranks its channels once; `refused`: layers that stay whole, with the reason.
 
     `gradients`: called on the traced copy, for the importance that goes by them.
     """
@@ -39,15 +39,21 @@ class Search:
         outputs_of(module, self.example)
         self.macs = multiply_adds(module, self.example)
         self._wired = wire(module, self.example)
-        channels, self.refused = prunable(self._wired, self.example, step.keep)
+        channels, refused = prunable(self._wired, self.example, step.keep)
         if gradients is not None:
             gradients(self._wired.module)
-        self._worth = {layer: worth_of(self._wired, layer, step.importance) for layer in channels}
+        self._worth, self.refused = {}, refused
+        for layer in channels:
+            worth = worth_of(self._wired, layer, step.importance)
+            if worth is None:
+                self.refused[layer] = f"nothing tells the {step.importance} of its channels"
+            else:
+                self._worth[layer] = worth
         self._harshest = self._pruned(_HARSHEST)
         if not self._harshest.plan:
             raise ConversionError(
-                f"prune: nothing can go: none of the {len(channels)} layers that could give channels has more than "
-                f"{step.round_to}, and round_to leaves as many"
+                f"prune: nothing can go: none of the {len(self._worth)} layers that could give channels has more than "
+                f"{step.round_to}, and round_to leaves as many{self._others()}"
             )
 
     @property
@@ -85,4 +91,4 @@ class Search:
         if not self.refused:
             return ""
         layer, reason = next(iter(self.refused.items()))
-        return f"; {len(self.refused)} cannot, such as '{layer}': {reason}"
+        return f"; {len(self.refused)} stay whole, such as '{layer}': {reason}"

@@ -136,4 +136,4 @@ def _notes(search: Search, pruned: Pruned) -> Iterator[str]:
     yield f"{gone} channels of {len(pruned.plan)} layers went; {pruned.share:.3f} of the multiply-adds stay"
     if search.refused:
         layer, reason = next(iter(search.refused.items()))
-        yield f"{len(search.refused)} layers were left whole, since the net counts on them; '{layer}': {reason}"
+        yield f"{len(search.refused)} layers that could have given channels stay whole, such as '{layer}': {reason}"
