@@ -74,23 +74,24 @@ def cut(module: nn.Module, plan: Plan, example: Tensor) -> nn.Module:
     return wired.module
 
 
-def check_cut(wired: Wired, smaller: nn.Module, plan: Plan, example: Tensor) -> None:
-    """`ConversionError` where `smaller` does not compute what the whole net does when nothing reads the channels of
-    `plan`; the outputs' shapes are held against each other with their values.
+def difference(wired: Wired, smaller: nn.Module, plan: Plan, example: Tensor) -> str | None:
+    """What `smaller` does otherwise than the whole net when nothing reads the channels of `plan`: None where it is the
+    same net. The outputs' shapes are held against each other with their values.
     """
     noise = torch.randn(example.shape, generator=torch.Generator().manual_seed(0))
     try:
         with redirect_stderr(io.StringIO()):  # an imported net prints its source where it fails
             found = outputs_of(smaller, noise)
-    except _LOST as error:
-        raise ConversionError(f"the net does not run without them: {_first_line(error)}") from error
+    except (ConversionError, *_LOST) as error:
+        return f"the net does not run without them: {_first_line(error)}"
     with _unread(wired, plan):
         wanted = outputs_of(wired.module, noise)
     for index, (want, got) in enumerate(zip(wanted, found, strict=True)):
         if want.shape != got.shape:
-            raise ConversionError(f"output {index} becomes {tuple(got.shape)}, it was {tuple(want.shape)}")
+            return f"output {index} becomes {tuple(got.shape)}, it was {tuple(want.shape)}"
         if not torch.allclose(want, got, rtol=1e-3, atol=1e-3 * float(want.abs().max())):
-            raise ConversionError(f"output {index} would be computed from other channels")
+            return f"output {index} would be computed from other channels"
+    return None
 
 
 def prunable(wired: Wired, example: Tensor, keep: Sequence[str] = ()) -> tuple[dict[str, int], dict[str, str]]:
@@ -122,17 +123,19 @@ def _refused(wired: Wired, found: Mapping[str, int], example: Tensor) -> dict[st
     if _fault(wired, half, example) is None:
         return {}
     faults = {layer: _fault(wired, {layer: channels}, example) for layer, channels in half.items()}
-    return {layer: fault for layer, fault in faults.items() if fault is not None}
+    refused = {layer: fault for layer, fault in faults.items() if fault is not None}
+    together = _fault(wired, {layer: half[layer] for layer in half if layer not in refused}, example)
+    if together is not None:
+        raise ConversionError(f"prune: layers of {_kind(wired.module)} lose channels one by one only: {together}")
+    return refused
 
 
 def _fault(wired: Wired, plan: Plan, example: Tensor) -> str | None:
     try:
-        check_cut(wired, cut(wired.module, plan, example), plan, example)
-    except ConversionError as error:
-        return str(error)
-    except _LOST as error:
+        smaller = cut(wired.module, plan, example)
+    except (ConversionError, *_LOST) as error:
         return f"torch-pruning cannot take them out: {_first_line(error)}"
-    return None
+    return difference(wired, smaller, plan, example)
 
 
 @contextmanager

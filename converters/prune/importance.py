@@ -1,7 +1,7 @@
 """How much each channel is worth, and which ones go first.
 
-A channel's worth is the mean over all layers that go with it of what their weights for it add up to, and is divided by
-the mean over all channels that hang together, so that layers can be ranked against each other.
+A channel's worth is what the weights that go with it add up to, divided by the mean over all channels that hang
+together, so that layers can be ranked against each other.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ _RULES: dict[Importance, _Rule] = {
 
 
 @torch.no_grad()
-def worth_of(wired: Wired, layer: str, importance: Importance) -> Tensor:
-    """(channels,) float32 of the channels that `layer` makes, about 1.0 on average."""
+def worth_of(wired: Wired, layer: str, importance: Importance) -> Tensor | None:
+    """(channels,) float32 of the channels that `layer` makes, about 1.0 on average; None where nothing tells, as
+    without a batch norm nothing tells the 'bn-scale'.
+    """
     handlers, rule = _RULES[importance]
     group = wired.coupled(layer)
-    total, count = torch.zeros(len(group[0].idxs)), 0
+    total, told = torch.zeros(len(group[0].idxs)), False
     for item in group:
         dep, indices = item
         weight = getattr(dep.target.module, "weight", None)
@@ -43,10 +45,8 @@ def worth_of(wired: Wired, layer: str, importance: Importance) -> Tensor:
             dim = input_dim(dep.target.module) if dep.handler in READS else _output_dim(dep.target.module)
             each = rule(weight).transpose(0, dim).flatten(1).sum(1) if weight.dim() > 1 else rule(weight)
             total.index_add_(0, torch.tensor(item.root_idxs), each[indices])
-            count += 1
-    if not count:
-        raise ConversionError(f"prune: nothing tells the {importance} of '{layer}'; 'group-norm' works for any layer")
-    return total / count / max(float(total.mean()) / count, 1e-12)
+            told = True
+    return total / total.mean().clamp_min(1e-12) if told else None
 
 
 def plan_of(worth: Mapping[str, Tensor], share: float, round_to: int, *, across: bool) -> Plan:
@@ -56,7 +56,7 @@ def plan_of(worth: Mapping[str, Tensor], share: float, round_to: int, *, across:
     wider than `round_to` stays whole.
     """
     if across:
-        ranked = torch.cat(list(worth.values())).sort().values
+        ranked = torch.cat([torch.empty(0), *worth.values()]).sort().values
         gone = round(share * len(ranked))
         limit = ranked[gone - 1] if gone else torch.tensor(-1.0)
         left = {layer: int((each > limit).sum()) for layer, each in worth.items()}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
 
 from edgekit.contract import InputSpec
-from edgekit.converters.export import example_of
-from edgekit.converters.prune.channels import Plan, check_cut, cut, prunable, wire
+from edgekit.converters.export import example_of, outputs_of
+from edgekit.converters.prune.channels import Plan, cut, difference, prunable, wire
 from edgekit.converters.prune.cost import multiply_adds
+from edgekit.converters.prune.gradients import Gradients
 from edgekit.converters.prune.importance import plan_of, worth_of
 from edgekit.converters.prune.settings import Prune
 from edgekit.errors import ConversionError
-
-Gradients = Callable[[nn.Module], object]
 
 _HARSHEST = 256  # the share of channels that goes is counted in parts of this many
 
@@ -31,21 +29,31 @@ class Pruned:
 
 
 class Search:
-    """Traces `module` and ranks its channels once; `refused`: layers that cannot be pruned, with the reason."""
+    """Traces `module` and ranks its channels once; `refused`: layers that stay whole, with the reason.
 
-    def __init__(self, module: nn.Module, step: Prune, spec: InputSpec, gradients: Gradients | None) -> None:
+    `gradients`: called on the traced copy, for the importance that goes by them.
+    """
+
+    def __init__(self, module: nn.Module, step: Prune, spec: InputSpec, gradients: Gradients | None = None) -> None:
         self.module, self.step, self.example = module, step, example_of(spec)
+        outputs_of(module, self.example)
         self.macs = multiply_adds(module, self.example)
         self._wired = wire(module, self.example)
-        channels, self.refused = prunable(self._wired, self.example, step.keep)
+        channels, refused = prunable(self._wired, self.example, step.keep)
         if gradients is not None:
             gradients(self._wired.module)
-        self._worth = {layer: worth_of(self._wired, layer, step.importance) for layer in channels}
+        self._worth, self.refused = {}, refused
+        for layer in channels:
+            worth = worth_of(self._wired, layer, step.importance)
+            if worth is None:
+                self.refused[layer] = f"nothing tells the {step.importance} of its channels"
+            else:
+                self._worth[layer] = worth
         self._harshest = self._pruned(_HARSHEST)
         if not self._harshest.plan:
             raise ConversionError(
-                f"prune: nothing can go: none of the {len(channels)} layers that could give channels has more than "
-                f"{step.round_to}, and round_to leaves as many"
+                f"prune: nothing can go: none of the {len(self._worth)} layers that could give channels has more than "
+                f"{step.round_to}, and round_to leaves as many{self._others()}"
             )
 
     @property
@@ -68,7 +76,9 @@ class Search:
                 harsh, best = middle, found
             else:
                 mild = middle
-        check_cut(self._wired, best.module, best.plan, self.example)
+        wrong = difference(self._wired, best.module, best.plan, self.example)
+        if wrong is not None:
+            raise ConversionError(f"prune: the channels of {', '.join(best.plan)} cannot go together: {wrong}")
         return best
 
     def _pruned(self, gone: int) -> Pruned:
@@ -81,4 +91,4 @@ class Search:
         if not self.refused:
             return ""
         layer, reason = next(iter(self.refused.items()))
-        return f"; {len(self.refused)} cannot, such as '{layer}': {reason}"
+        return f"; {len(self.refused)} stay whole, such as '{layer}': {reason}"

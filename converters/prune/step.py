@@ -13,7 +13,8 @@ from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.export.to_tflite import to_tflite
 from edgekit.converters.latency import Speedup, compare
 from edgekit.converters.prune.cost import parameters
-from edgekit.converters.prune.search import Gradients, Pruned, Search
+from edgekit.converters.prune.gradients import Gradients, training_gradients
+from edgekit.converters.prune.search import Pruned, Search
 from edgekit.converters.prune.settings import Prune
 from edgekit.converters.quantize.for_onnx import quantize_onnx
 from edgekit.converters.quantize.for_tflite import quantize_tflite
@@ -38,13 +39,16 @@ def run_prune(
     """A copy of `module` with fewer channels, its outputs' shapes unchanged; `module` itself stays as it is.
 
     `module`: eval mode, float32, on the CPU, as `load_model` gives it. `export`: what makes the file that is measured;
-    by default `step.measure` in `step.precision`, calibrated on 8 of the training pictures. `gradients`: leaves those
-    of the training loss over some batches on the module that it is given; 'taylor' needs it, nothing else takes it.
+    by default `step.measure` in `step.precision`, calibrated on 8 of the training pictures. `gradients`: what 'taylor'
+    goes by; by default those of the training loss, see `training_gradients`.
     `ConversionError` where the net cannot be traced or pruned, not so far, or is no faster for it.
     """
-    if (step.importance == "taylor") != (gradients is not None):
-        raise ValueError("importance 'taylor' needs gradients, and nothing else takes them")
+    if step.importance == "taylor":
+        gradients = gradients or training_gradients(context)
+    elif gradients is not None:
+        raise ValueError(f"only the importance 'taylor' goes by gradients; the step has '{step.importance}'")
     make = export or exporter(step, context)
+    context.tell("pruning", 0, 1)
     search = Search(module, step, context.input, gradients)
     before = make(module)
     if step.macs is not None:
@@ -57,6 +61,7 @@ def run_prune(
             f"prune: {pruned.share:.2f} of the multiply-adds are not faster: {gained}; prune further, or leave the "
             "step out"
         )
+    context.tell("pruning", 1, 1)
     return _stepped(search, pruned, gained)
 
 
@@ -89,7 +94,7 @@ def _mildest(search: Search, before: Exported, make: Export, context: StepContex
     wanted = float(search.step.speedup or 0)
     tried = []
     for done, pruned in enumerate(_ladder(search)):
-        context.tell("measuring", done, len(_SHARES))
+        context.tell("measuring prunings", done, len(_SHARES) + 1)
         gained = compare(before, make(pruned.module))
         if gained.cpu.low >= wanted:
             return pruned, gained
@@ -131,4 +136,4 @@ def _notes(search: Search, pruned: Pruned) -> Iterator[str]:
     yield f"{gone} channels of {len(pruned.plan)} layers went; {pruned.share:.3f} of the multiply-adds stay"
     if search.refused:
         layer, reason = next(iter(search.refused.items()))
-        yield f"{len(search.refused)} layers were left whole, since the net counts on them; '{layer}': {reason}"
+        yield f"{len(search.refused)} layers that could have given channels stay whole, such as '{layer}': {reason}"

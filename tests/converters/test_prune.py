@@ -13,7 +13,7 @@ from edgekit.contract import InputSpec
 from edgekit.converters.export import example_of
 from edgekit.converters.load import RawOutputs
 from edgekit.converters.prune import Prune
-from edgekit.converters.prune.channels import check_cut, cut, prunable, wire
+from edgekit.converters.prune.channels import cut, difference, prunable, wire
 from edgekit.converters.prune.cost import multiply_adds
 from edgekit.converters.prune.importance import plan_of, worth_of
 from edgekit.converters.prune.search import Pruned, Search
@@ -101,7 +101,7 @@ def test_batch_norm_scales_say_what_goes():
     net = settled(nn.Sequential(conv(3, 32), nn.Conv2d(32, 10, 3)))
     plan = search(net, Prune(macs=0.5, importance="bn-scale")).at_most(0.5).plan
     assert plan == {"0.0": sorted(net[0][1].weight.abs().argsort()[:16].tolist())}
-    with pytest.raises(ConversionError, match="nothing tells the bn-scale of '0'; 'group-norm' works"):
+    with pytest.raises(ConversionError, match="stay whole, such as '0': nothing tells the bn-scale of its channels"):
         search(two_layers(), Prune(macs=0.5, importance="bn-scale"))
 
 
@@ -153,7 +153,7 @@ def test_layers_whose_channels_the_net_counts_on_are_left_whole_with_the_reason(
     pruned = found.at_most(0.9)
     assert pruned.plan
     assert layer not in pruned.plan
-    with pytest.raises(ConversionError, match=f"cannot be reached: 0.* stay .* 1 cannot, such as '{layer}': "):
+    with pytest.raises(ConversionError, match=f"cannot be reached: 0.* stay .* 1 stay whole, such as '{layer}': "):
         found.at_most(0.1)
 
 
@@ -187,15 +187,15 @@ def test_a_net_that_lost_other_channels_than_planned_is_caught():
     net = settled(Joined())
     wired = wire(net, EXAMPLE)
     right, wrong = {"left.0": [0, 1, 2]}, {"left.0": [0, 1, 3]}
-    check_cut(wired, cut(net, right, EXAMPLE), right, EXAMPLE)
-    with pytest.raises(ConversionError, match="output 0 would be computed from other channels"):
-        check_cut(wired, cut(net, wrong, EXAMPLE), right, EXAMPLE)
+    assert difference(wired, cut(net, right, EXAMPLE), right, EXAMPLE) is None
+    found = difference(wired, cut(net, wrong, EXAMPLE), right, EXAMPLE)
+    assert found == "output 0 would be computed from other channels"
 
 
 def test_checking_a_cut_leaves_the_weights_as_they_were():
     net = settled(Joined())
     wired = wire(net, EXAMPLE)
-    check_cut(wired, cut(net, {"left.0": [0, 1]}, EXAMPLE), {"left.0": [0, 1]}, EXAMPLE)
+    difference(wired, cut(net, {"left.0": [0, 1]}, EXAMPLE), {"left.0": [0, 1]}, EXAMPLE)
     assert all(torch.equal(value, wired.module.state_dict()[name]) for name, value in net.state_dict().items())
 
 
@@ -225,6 +225,11 @@ def test_grouped_convolutions_and_free_parameters_stay_whole():
             return self.head(self.plain(self.grouped(self.stem(x)) * self.scale))
 
     assert set(prunable(wire(settled(Grouped()), EXAMPLE), EXAMPLE)[0]) == {"plain.0"}
+
+
+def test_a_net_in_training_mode_is_a_wrong_argument():
+    with pytest.raises(ValueError, match=r"call module\.eval"):
+        search(two_layers().train())
 
 
 def test_a_net_that_is_narrow_already_says_so():
@@ -259,4 +264,6 @@ def test_worth_is_about_one_on_average_so_that_layers_can_be_compared():
     net = settled(TwoMaps())
     wired = wire(net, EXAMPLE)
     for layer in prunable(wired, EXAMPLE)[0]:
-        assert float(worth_of(wired, layer, "group-norm").mean()) == pytest.approx(1.0)
+        worth = worth_of(wired, layer, "group-norm")
+        assert worth is not None
+        assert float(worth.mean()) == pytest.approx(1.0)

@@ -15,7 +15,7 @@ from edgekit.converters.export.to_tflite import to_tflite
 from edgekit.converters.load import RawOutputs
 from edgekit.converters.onnx_to_torch import import_onnx
 from edgekit.converters.prune import Prune
-from edgekit.converters.prune.search import Search
+from edgekit.converters.prune.search import Pruned, Search
 from edgekit.converters.shapes import take_shapes
 from edgekit.converters.torchvision_cpu import import_torchvision
 from edgekit.converters.torchvision_ssd import raw_ssd
@@ -26,16 +26,15 @@ SIZE = InputSpec(352, 352, fit="stretch", colour="BGR")
 
 
 @pytest.fixture(scope="module")
-def fastestdet(data) -> tuple[nn.Module, Search]:
-    path = data / "models" / "fastestdet_coco.onnx"
-    net = RawOutputs(import_onnx(path, SIZE.shape)).eval()
-    return net, Search(net, Prune(macs=0.6), SIZE, None)
+def fastestdet(data) -> tuple[nn.Module, Search, Pruned]:
+    net = RawOutputs(import_onnx(data / "models" / "fastestdet_coco.onnx", SIZE.shape)).eval()
+    search = Search(net, Prune(macs=0.6), SIZE)
+    return net, search, search.at_most(0.6)
 
 
 def test_an_imported_detector_gives_what_its_shuffles_allow(fastestdet):
     """Channels that a shuffle interleaves by a number written in the file stay; those inside of its blocks go."""
-    net, search = fastestdet
-    pruned = search.at_most(0.6)
+    net, search, pruned = fastestdet
     assert 0.5 < pruned.share <= 0.6
     assert search.refused
     assert not set(search.refused) & set(pruned.plan)
@@ -46,7 +45,7 @@ def test_an_imported_detector_gives_what_its_shuffles_allow(fastestdet):
 
 @pytest.mark.parametrize("export", [to_onnx, to_tflite])
 def test_a_pruned_imported_detector_runs_in_its_engine_and_says_the_same(fastestdet, export):
-    pruned = fastestdet[1].at_most(0.6).module
+    pruned = fastestdet[2].module
     exported = export(pruned, SIZE)
     pixels = np.random.default_rng(0).integers(0, 256, (1, 352, 352, 3), np.uint8)
     picture = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() * SIZE.scale
@@ -57,7 +56,7 @@ def test_a_pruned_imported_detector_runs_in_its_engine_and_says_the_same(fastest
 
 
 def test_a_pruned_imported_detector_comes_back_from_its_tensors(fastestdet, data):
-    pruned = fastestdet[1].at_most(0.6).module
+    pruned = fastestdet[2].module
     fresh = RawOutputs(import_onnx(data / "models" / "fastestdet_coco.onnx", SIZE.shape)).eval()
     take_shapes(fresh, pruned.state_dict())
     fresh.load_state_dict(pruned.state_dict())
@@ -68,7 +67,7 @@ def test_a_pruned_imported_detector_comes_back_from_its_tensors(fastestdet, data
 def test_an_ssd_of_torchvision_keeps_its_logits_and_boxes():
     ssd = confident(import_torchvision().models.detection.ssdlite320_mobilenet_v3_large)
     net, _ = raw_ssd(ssd, own_spec(ssd), Ssd())
-    search = Search(net.eval(), Prune(macs=0.7), own_spec(ssd), None)
+    search = Search(net.eval(), Prune(macs=0.7), own_spec(ssd))
     assert not search.refused
     pruned = search.at_most(0.7)
     assert pruned.share <= 0.7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,8 @@ from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.latency import compare
 from edgekit.converters.prune import Prune, run_prune
+from edgekit.converters.prune.gradients import training_gradients
+from edgekit.converters.prune.search import Search
 from edgekit.converters.steps import StepContext
 from edgekit.errors import ConversionError
 
@@ -86,10 +89,23 @@ def test_int8_is_not_measured_without_pictures(wide, tmp_path):
         run_prune(wide, Prune(macs=0.5), context(tmp_path))
 
 
-def test_taylor_needs_gradients_and_nothing_else_takes_them(wide, tmp_path):
-    for step, gradients in ((Prune(macs=0.5, importance="taylor"), None), (Prune(macs=0.5), lambda module: None)):
-        with pytest.raises(ValueError, match="'taylor' needs gradients"):
-            run_prune(wide, step, context(tmp_path), gradients=gradients)
+def test_taylor_learns_from_the_training_pictures(tmp_path):
+    """Two classes, a white and a black picture, told apart by half of the channels; the loss never sees the others."""
+    for name, grey in (("black", 0), ("white", 255)):
+        (tmp_path / name).mkdir()
+        for index in range(2):
+            cv2.imwrite(str(tmp_path / name / f"{index}.png"), np.full((32, 40, 3), grey, np.uint8))
+    pictures = open_dataset(DataSpec("imagefolder", str(tmp_path)), ("black", "white"), tmp_path)
+    net = settled(nn.Sequential(conv(3, 64), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 2)))
+    with torch.no_grad():
+        net[3].weight[:, ::2] = net[3].weight[:1, ::2]  # the same for both classes: cancelled by softmax
+    given = replace(context(tmp_path, pictures), labels=("black", "white"))
+    worth = Search(net, Prune(macs=0.6, importance="taylor"), SPEC, training_gradients(given))._worth["0.0"]
+    assert worth[::2].max() < 0.3 * worth[1::2].max()
+    with pytest.raises(ConversionError, match="prune: there are no pictures to learn from"):
+        run_prune(net, Prune(macs=0.5, importance="taylor"), context(tmp_path))
+    with pytest.raises(ValueError, match="only the importance 'taylor' goes by gradients"):
+        run_prune(net, Prune(macs=0.5), given, gradients=lambda module: None)
 
 
 def test_a_file_is_about_as_fast_as_itself_and_a_smaller_one_is_faster(wide):

@@ -1,0 +1,38 @@
+"""What the training loss says of each weight: its gradient over some batches, for the first-order importance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from edgekit.converters.steps import StepContext
+from edgekit.converters.train.feed import Feed
+from edgekit.converters.train.losses import loss_for
+from edgekit.converters.train.run import answer_of, training_pictures
+from edgekit.converters.train.settings import FineTune
+
+# Leaves the training loss's gradients on the module that it is given.
+Gradients: TypeAlias = Callable[[nn.Module], object]
+
+_BATCHES = 8
+
+
+def training_gradients(context: StepContext) -> Gradients:
+    """Of the loss of the context's head, summed over 8 batches of its training pictures, varied as for fine-tuning.
+
+    `ConversionError` where there are no pictures, or they or the module's outputs do not fit the head.
+    """
+    settings = FineTune()
+    feed = Feed(training_pictures("prune", settings, context), context.input, settings, context.seed)
+
+    def leave(module: nn.Module) -> None:
+        loss = loss_for("prune", settings, context, answer_of(module, context))
+        for batch in islice(feed.epoch(0), _BATCHES):
+            found = module(batch.images)
+            torch.autograd.backward(loss((found,) if isinstance(found, Tensor) else tuple(found), batch))
+
+    return leave
