@@ -17,11 +17,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from edgekit.converters.data import Sample
-from edgekit.converters.scores import Candidates
+from edgekit.converters.scores import SIZES, Candidates
 from edgekit.frames import Detections
 
-_AREAS = ("ap", "ap_small", "ap_medium", "ap_large")  # pycocotools' areaRngLbl, in its order
-_BITS = 1 << np.arange(10)
+_AREAS = ("ap", "ap_small", "ap_medium", "ap_large")  # by SIZES, in its order
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +40,14 @@ def match(samples: Sequence[Sample], found: Sequence[Detections]) -> Matched:
         evaluation = COCOeval(_coco(labels, *_truth(samples)), _coco(labels, *_answers(found)), "bbox")
         evaluation.params.catIds = labels
         evaluation.params.imgIds = list(range(len(samples)))
+        evaluation.params.areaRng = [list(each) for each in SIZES.values()]
+        evaluation.params.areaRngLbl = list(SIZES)
         evaluation.evaluate()
         evaluation.accumulate()
-    whole = [each for each in evaluation.evalImgs if each and each["aRng"] == evaluation.params.areaRng[0]]
-    return Matched(tuple(labels), evaluation.eval["precision"], _candidates(whole))
+    by_size = [
+        [each for each in evaluation.evalImgs if each and each["aRng"] == size] for size in evaluation.params.areaRng
+    ]
+    return Matched(tuple(labels), evaluation.eval["precision"], _candidates(by_size))
 
 
 def coco_figures(matched: Matched) -> tuple[dict[str, Any], dict[int, tuple[float | None, float | None]]]:
@@ -93,18 +96,23 @@ def _coco(labels: Sequence[int], images: int, boxes: list[dict[str, Any]]) -> CO
     return whole
 
 
-def _candidates(matches: Sequence[dict[str, Any]]) -> Candidates:
-    """pycocotools' matches of each picture and class, as columns."""
+def _candidates(by_size: Sequence[Sequence[dict[str, Any]]]) -> Candidates:
+    """pycocotools' matches of each picture and class, as columns; the same detections for every size."""
+    matches = by_size[0]
     sizes = [len(each["dtScores"]) for each in matches]
-    hits = [_BITS @ (each["dtMatches"] > 0) for each in matches]
-    ignored = [_BITS @ each["dtIgnore"].astype(bool) for each in matches]
     return Candidates(
         pictures=tuple(np.repeat([each["image_id"] for each in matches], sizes).tolist()),
         labels=tuple(np.repeat([each["category_id"] for each in matches], sizes).tolist()),
         scores=tuple(score for each in matches for score in np.asarray(each["dtScores"]).tolist()),
-        hits=tuple(bits for each in hits for bits in each.tolist()),
-        ignored=tuple(bits for each in ignored for bits in each.tolist()),
+        hits=_bits([[each["dtMatches"] > 0 for each in size] for size in by_size]),
+        ignored=_bits([[each["dtIgnore"].astype(bool) for each in size] for size in by_size]),
     )
+
+
+def _bits(by_size: Sequence[Sequence[npt.NDArray[np.bool_]]]) -> tuple[int, ...]:
+    """One number a detection, from (IoU steps, n) booleans of each picture and class, for each size."""
+    rows = np.concatenate([np.concatenate(size, axis=1) for size in by_size])
+    return tuple(((1 << np.arange(len(rows))) @ rows).tolist())
 
 
 def _mean(precision: npt.NDArray[np.float64]) -> float | None:

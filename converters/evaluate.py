@@ -198,15 +198,16 @@ def _find(dataset: Dataset, strong: list[Detections]) -> tuple[Truths, int]:
     Greedy, best score first, one detection a box, IoU 0.5 at least; one that lies by half or more in a crowd of its
     label counts neither way.
     """
-    pictures, labels, ious, wrong = [], [], [], 0
+    pictures, labels, ious, areas, wrong = [], [], [], [], 0
     for place, (sample, found) in enumerate(zip(dataset.samples, strong, strict=True)):
         single = ~sample.crowd
         best, missed = greedy(sample.boxes[single], sample.labels[single], found)
         labels += sample.labels[single].tolist()
         pictures += [place] * len(best)
         ious += [round(float(each), 6) for each in best]
+        areas += sample.areas[single].tolist()
         wrong += int((~_in_crowd(sample, found[missed])).sum())
-    return Truths(tuple(pictures), tuple(labels), tuple(ious)), wrong
+    return Truths(tuple(pictures), tuple(labels), tuple(ious), tuple(areas)), wrong
 
 
 def greedy(

@@ -21,11 +21,12 @@ from edgekit.converters.paired import (
     Interval,
     Outcomes,
     chance_of_loss,
+    chance_of_losses,
     detection_intervals,
+    found_interval,
     outcomes,
-    top1_interval,
 )
-from edgekit.converters.scores import ClassificationScore, DetectionScore, Score
+from edgekit.converters.scores import SIZES, ClassificationScore, DetectionScore, Score
 from edgekit.errors import SettingsError
 from edgekit.schema import STRICT
 
@@ -35,6 +36,9 @@ _RANK: dict[Outcome, int] = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2}
 _EXIT: dict[Outcome, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}
 _CHANCE = 0.05
 _LEAST_TO_LOSE = 5  # all of fewer could be lost by chance: 1/2 ** 4 > 0.05
+_SHARES = (
+    "max_drop", "max_class_drop", "max_ap50_drop", "max_size_drop", "max_box_iou_drop", "min_top1", "min_ap",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,12 @@ class Gate:
     """How much worse than the framework an artifact may be. All drops are absolute: 0.01 is one point.
 
     max_drop: of top-1, or of COCO AP.
-    max_class_drop: of the recall of any one class (boxes: at IoU 0.5 and the head's own score), where the loss is more
-        than chance; a class of which the framework finds fewer than five is not judged, and said so. None: not judged.
+    max_class_drop: of the recall of any one class, and so of the worst (boxes: at IoU 0.5 and the head's own score),
+        where the loss is more than chance among so many classes; a class of which the framework finds fewer than five
+        is not judged, and said so. None: not judged.
     max_ap50_drop: of AP at IoU 0.5; None: not judged.
+    max_size_drop: of AP of any one of COCO's sizes of boxes, small, medium and large, of which the data has some; what
+        may be chance is INCONCLUSIVE, for often one size is rare. None: not judged.
     max_box_iou_drop: of the mean IoU of the true boxes that both found, for boxes can break while scores stay right.
     min_images: fewer are INCONCLUSIVE, and so are fewer than 1 / max_drop: one alone would exceed it.
     min_top1, min_ap: what an artifact must reach by itself, whatever the framework reached.
@@ -55,13 +62,14 @@ class Gate:
     max_drop: float = 0.01
     max_class_drop: float | None = 0.2
     max_ap50_drop: float | None = None
+    max_size_drop: float | None = None
     max_box_iou_drop: float | None = 0.02
     min_images: int = 100
     min_top1: float | None = None
     min_ap: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_drop", "max_class_drop", "max_ap50_drop", "max_box_iou_drop", "min_top1", "min_ap"):
+        for name in _SHARES:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name} is a share, 0 to 1 (one point is 0.01); got {value}")
@@ -75,7 +83,7 @@ class Gate:
 
     def check(self, task: Task) -> None:
         """SettingsError where a limit was set that says nothing of such a model."""
-        foreign = ("min_top1",) if task == "detect" else ("min_ap", "max_ap50_drop")
+        foreign = ("min_top1",) if task == "detect" else ("min_ap", "max_ap50_drop", "max_size_drop")
         set_ = [name for name in foreign if getattr(self, name) is not None]
         if set_:
             raise SettingsError(f"gate: {' and '.join(set_)} cannot be judged for a model that does '{task}'")
@@ -83,13 +91,19 @@ class Gate:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of both models, what it may drop by, and the 95 % interval of the drop over such pictures."""
+    """One figure of both models, what it may drop by, the 95 % interval of the drop over such pictures, and what came
+    of it: a line of a report's table.
+
+    label: the class that a 'class_recall' is of. There is one for each class that fell; the worst's where none did.
+    """
 
     name: str
     reference: float
     candidate: float
     limit: float
     interval: Interval | None
+    outcome: Outcome
+    label: str | None = None
 
     @property
     def drop(self) -> float:
@@ -129,7 +143,7 @@ def judge(reference: Score, candidate: Score, gate: Gate) -> Verdict:
     # Few pictures that show a loss beyond chance convict; few that show none acquit nobody.
     can_fail = not few or chance_of_loss(paired.lost, paired.won) < _CHANCE
     findings = [_enough(reference.images, gate)] if few else []
-    findings += [_judge_figure(each, can_fail) for each in _figures(reference, candidate, gate, paired)]
+    findings += _judge_whole(reference, candidate, gate, paired, can_fail)
     findings += _judge_classes(reference, paired, gate.max_class_drop)
     findings += _judge_floor(candidate, gate, few)
     return Verdict(
@@ -157,18 +171,37 @@ def _enough(images: int, gate: Gate) -> _Finding:
     return _Finding("INCONCLUSIVE", f"{images} pictures, and {needed}")
 
 
-def _figures(reference: Score, candidate: Score, gate: Gate, paired: Outcomes) -> Iterator[Figure]:
+def _judge_whole(
+    reference: Score, candidate: Score, gate: Gate, paired: Outcomes, can_fail: bool
+) -> Iterator[_Finding]:
     """The figures of the whole that the gate limits."""
     if isinstance(reference, ClassificationScore) and isinstance(candidate, ClassificationScore):
-        yield Figure("top1", reference.top1, candidate.top1, gate.max_drop, top1_interval(paired))
+        yield _judge("top1", (reference.top1, candidate.top1), gate.max_drop, found_interval(paired), can_fail)
     if isinstance(reference, DetectionScore) and isinstance(candidate, DetectionScore):
-        intervals = detection_intervals(reference, candidate)
-        yield Figure("ap", reference.ap, candidate.ap, gate.max_drop, intervals["ap"])
-        if gate.max_ap50_drop is not None:
-            yield Figure("ap50", reference.ap50, candidate.ap50, gate.max_ap50_drop, intervals["ap50"])
-        if gate.max_box_iou_drop is not None:
-            before, after = _box_ious(reference, candidate)
-            yield Figure("box_iou", before, after, gate.max_box_iou_drop, intervals["box_iou"])
+        yield from _judge_detector(reference, candidate, gate, can_fail)
+
+
+def _judge_detector(
+    reference: DetectionScore, candidate: DetectionScore, gate: Gate, can_fail: bool
+) -> Iterator[_Finding]:
+    sizes = [size for size in list(SIZES)[1:] if gate.max_size_drop is not None]
+    there = [size for size in sizes if getattr(reference, f"ap_{size}") is not None]
+    intervals = detection_intervals(reference, candidate, there)
+    limits = {"ap": gate.max_drop, "ap50": gate.max_ap50_drop, **{f"ap_{size}": gate.max_size_drop for size in there}}
+    for name, limit in limits.items():
+        if limit is not None:
+            pair = getattr(reference, name), getattr(candidate, name)
+            surely = name in ("ap", "ap50") or _is_beyond_chance(intervals[name])
+            yield _judge(name, pair, limit, intervals[name], can_fail and surely)
+    if gate.max_box_iou_drop is not None:
+        pair = _box_ious(reference, candidate)
+        yield _judge("box_iou", pair, gate.max_box_iou_drop, intervals["box_iou"], can_fail)
+    if absent := [size for size in sizes if size not in there]:
+        yield _Finding("PASS", f"there are no {' and no '.join(absent)} boxes to be judged")
+
+
+def _is_beyond_chance(interval: Interval | None) -> bool:
+    return interval is not None and interval[0] > 0
 
 
 def _box_ious(reference: DetectionScore, candidate: DetectionScore) -> tuple[float, float]:
@@ -181,35 +214,61 @@ def _box_ious(reference: DetectionScore, candidate: DetectionScore) -> tuple[flo
     return round(float(before), 6), round(float(after), 6)
 
 
-def _judge_figure(figure: Figure, can_fail: bool) -> _Finding:
-    between = "" if figure.interval is None else f", 95 % interval {figure.interval[0]:.4f} to {figure.interval[1]:.4f}"
-    told = f"{figure.name} {figure.reference:.4f} -> {figure.candidate:.4f}, drop {figure.drop:.4f}{between}"
-    told += f"; {figure.limit:g} is allowed"
-    if figure.reference <= figure.limit:
-        return _Finding("INCONCLUSIVE", f"{told}, and the framework itself reached no more than that", figure)
-    if figure.drop <= figure.limit + 1e-9:
-        return _Finding("PASS", told, figure)
-    return _Finding("FAIL" if can_fail else "INCONCLUSIVE", told, figure)
+def _judge(name: str, pair: tuple[float, float], limit: float, interval: Interval | None, can_fail: bool) -> _Finding:
+    """`pair`: the figure of the reference and of the candidate. A limit exceeded is a FAIL if it `can_fail`."""
+    before, after = pair
+    drop = round(before - after, 6)
+    told = f"{name} {before:.4f} -> {after:.4f}, drop {drop:.4f}{_between(interval)}; {limit:g} is allowed"
+    outcome: Outcome = "FAIL" if can_fail else "INCONCLUSIVE"
+    if before <= limit:
+        outcome, told = "INCONCLUSIVE", f"{told}, and the framework itself reached no more than that"
+    elif drop <= limit + 1e-9:
+        outcome = "PASS"
+    return _Finding(outcome, told, Figure(name, before, after, limit, interval, outcome))
+
+
+def _between(interval: Interval | None) -> str:
+    return "" if interval is None else f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f}"
 
 
 def _judge_classes(reference: Score, paired: Outcomes, limit: float | None) -> Iterator[_Finding]:
-    """A FAIL for each class whose recall fell by more than the limit and more than chance, and one line on the rest."""
+    """A FAIL for each class whose recall fell by more than the limit and more than chance, the worst first, and one
+    line on the rest, with the worst of those."""
     if limit is None:
         return
     classes = [paired.of(label) for label in np.unique(paired.labels).tolist()]
-    judged = [each for each in classes if each.reference.sum() >= _LEAST_TO_LOSE]
-    fallen = [each for each in judged if _has_fallen(each, limit)]
+    judged = sorted((each for each in classes if each.reference.sum() >= _LEAST_TO_LOSE), key=_drop, reverse=True)
+    changed = (paired.lost + paired.won) / len(paired.labels)
+    fallen = [each for each in judged if _has_fallen(each, limit, changed, len(judged))]
     for each in fallen:
-        yield _Finding("FAIL", f"class '{_name(reference, each)}' {_losses(each)}; {limit:g} is allowed")
-    rest = f"{len(judged) - len(fallen)} of {len(classes)} classes held their recall within {limit:g} or within chance"
-    unjudged = len(classes) - len(judged)
-    few = f"; {unjudged} could not be judged, the framework found fewer than {_LEAST_TO_LOSE} of each"
-    yield _Finding("PASS", rest + (few if unjudged else ""))
+        figure = _class_figure(reference, each, limit, "FAIL")
+        yield _Finding("FAIL", f"class '{figure.label}' {_losses(each)}; {limit:g} is allowed", figure)
+    held = [each for each in judged if each not in fallen]
+    rest = f"{len(held)} of {len(classes)} classes held their recall within {limit:g} or within chance"
+    if held:
+        worst_held = _class_figure(reference, held[0], limit, "PASS")
+        rest += f", the worst of them '{worst_held.label}', {_losses(held[0])}"
+    if unjudged := len(classes) - len(judged):
+        rest += f"; {unjudged} could not be judged, the framework found fewer than {_LEAST_TO_LOSE} of each"
+    yield _Finding("PASS", rest, worst_held if held and not fallen else None)
 
 
-def _has_fallen(outcomes: Outcomes, limit: float) -> bool:
-    drop = (outcomes.lost - outcomes.won) / len(outcomes.labels)
-    return drop > limit + 1e-9 and chance_of_loss(outcomes.lost, outcomes.won) < _CHANCE
+def _has_fallen(outcomes: Outcomes, limit: float, changed: float, classes: int) -> bool:
+    """Beyond the limit, beyond chance by its own pictures, and beyond what the worst of so many `classes` loses by
+    chance where answers change as often as they do over all of them (`changed`; Bonferroni's bound)."""
+    if _drop(outcomes) <= limit + 1e-9 or chance_of_loss(outcomes.lost, outcomes.won) >= _CHANCE:
+        return False
+    return classes * chance_of_losses(outcomes.lost, len(outcomes.labels), changed) < _CHANCE
+
+
+def _drop(outcomes: Outcomes) -> float:
+    return (outcomes.lost - outcomes.won) / len(outcomes.labels)
+
+
+def _class_figure(score: Score, outcomes: Outcomes, limit: float, outcome: Outcome) -> Figure:
+    before, after = (round(float(found.mean()), 6) for found in (outcomes.reference, outcomes.candidate))
+    interval = found_interval(outcomes)
+    return Figure("class_recall", before, after, limit, interval, outcome, _name(score, outcomes))
 
 
 def _losses(outcomes: Outcomes) -> str:

@@ -7,20 +7,20 @@ answers (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import comb
+from math import comb, lgamma, log, log1p
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.converters.scores import IOU_STEPS, ClassificationScore, DetectionScore, Score
+from edgekit.converters.scores import IOU_STEPS, SIZES, ClassificationScore, DetectionScore, Score
 
 Array: TypeAlias = npt.NDArray[Any]
 Interval: TypeAlias = tuple[float, float]
 
-_RESAMPLES = 500
+_RESAMPLES, _AT_ONCE = 500, 25
 _RECALLS = np.linspace(0.0, 1.0, 101)
 
 
@@ -31,6 +31,23 @@ def chance_of_loss(lost: int, won: int) -> float:
     """
     chance: float = sum(comb(lost + won, k) for k in range(won + 1)) / 2 ** (lost + won)
     return chance
+
+
+def chance_of_losses(lost: int, things: int, changed: float) -> float:
+    """The chance that `lost` or more of `things` are lost, where each is by a chance of `changed` / 2: the tail of the
+    binomial distribution.
+
+    `changed`, the share of everything that was lost or won, says how often answers change at all. A class that is held
+    against it is told from the many whose answers change now and then.
+    """
+    if not lost or changed >= 1:
+        return 1.0
+    if not changed:
+        return 0.0
+    share = changed / 2
+    ways = [lgamma(things + 1) - lgamma(k + 1) - lgamma(things - k + 1) for k in range(lost, things + 1)]
+    logs = [way + k * log(share) + (things - k) * log1p(-share) for k, way in enumerate(ways, lost)]
+    return min(1.0, float(np.exp(logs).sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +71,10 @@ class Outcomes:
         return int((~self.reference & self.candidate).sum())
 
 
-def top1_interval(outcomes: Outcomes, seed: int = 0) -> Interval | None:
-    """The 95 % interval of the candidate's drop in top-1.
+def found_interval(outcomes: Outcomes, seed: int = 0) -> Interval | None:
+    """The 95 % interval of the candidate's drop in the share that it found: top-1, or the recall of one class.
 
-    A drawn set of pictures is known by how many of it were lost, won or neither, so those are drawn directly.
+    A drawn set is known by how many of it were lost, won or neither, so those are drawn directly.
     """
     n = len(outcomes.labels)
     lost, won = outcomes.lost / n, outcomes.won / n
@@ -66,43 +83,63 @@ def top1_interval(outcomes: Outcomes, seed: int = 0) -> Interval | None:
 
 
 def detection_intervals(
-    reference: DetectionScore, candidate: DetectionScore, seed: int = 0
+    reference: DetectionScore, candidate: DetectionScore, sizes: Sequence[str] = (), seed: int = 0
 ) -> dict[str, Interval | None]:
-    """The 95 % intervals of the candidate's drop in 'ap', 'ap50' and 'box_iou', over sets of pictures drawn anew."""
-    precision_of = [average_precision(each) for each in (reference, candidate)]
+    """The 95 % intervals of the candidate's drop in 'ap', 'ap50' and 'box_iou', over sets of pictures drawn anew.
+
+    sizes: of SIZES, those for which 'ap_small', 'ap_medium' or 'ap_large' is asked for too.
+    """
+    ways = {
+        f"ap_{size}" if size != "all" else "ap": [average_precision(each, size) for each in (reference, candidate)]
+        for size in ("all", *sizes)
+    }
     iou_drop = box_iou_drop(reference, candidate)
-    rng, n = np.random.default_rng(seed), reference.images
-    drops: dict[str, list[float]] = {"ap": [], "ap50": [], "box_iou": []}
-    for _ in range(_RESAMPLES):
-        times = np.bincount(rng.integers(0, n, n), minlength=n)
-        before, after = (precision(times) for precision in precision_of)
-        drops["ap"].append(float(np.nanmean(before) - np.nanmean(after)))
-        drops["ap50"].append(float(np.nanmean(before[:, 0]) - np.nanmean(after[:, 0])))
+    drops: dict[str, list[Array]] = {name: [] for name in (*ways, "ap50", "box_iou")}
+    for times in _draws(reference.images, seed):
+        for name, models in ways.items():
+            before, after = (precision(times) for precision in models)
+            drops[name].append(_mean(before) - _mean(after))
+            if name == "ap":
+                drops["ap50"].append(_mean(before[..., :1]) - _mean(after[..., :1]))
         drops["box_iou"].append(iou_drop(times))
-    return {name: _interval(np.array(drawn)) for name, drawn in drops.items()}
+    return {name: _interval(np.concatenate(drawn)) for name, drawn in drops.items()}
 
 
-def average_precision(score: DetectionScore) -> Callable[[Array], Array]:
-    """A function of how often each picture is drawn, that gives (classes, IoU steps) average precisions.
+def _draws(images: int, seed: int) -> Iterator[Array]:
+    """How often each picture is in a set drawn anew, for all the sets: blocks of (sets, images)."""
+    rng = np.random.default_rng(seed)
+    for _ in range(_RESAMPLES // _AT_ONCE):
+        drawn = [rng.integers(0, images, images) for _ in range(_AT_ONCE)]
+        yield np.stack([np.bincount(each, minlength=images) for each in drawn])
+
+
+def average_precision(score: DetectionScore, size: str = "all") -> Callable[[Array], Array]:
+    """A function of how often each picture is drawn, (..., images), that gives average precisions, (..., classes, IoU
+    steps), of true boxes of one of SIZES.
 
     All pictures once is what pycocotools computes. A drawn picture's detections keep the matches they have, so a draw
-    costs a few cumulative sums. NaN for a class of which no box was drawn.
+    costs a few cumulative sums. NaN for a class of which no such box was drawn; ValueError where the data has none.
     """
     found, truths = score.candidates, score.truths
     pictures, labels, scores = np.array(found.pictures, int), np.array(found.labels, int), np.array(found.scores)
-    hits, ignored = _bits(found.hits), _bits(found.ignored)
+    first = len(IOU_STEPS) * list(SIZES).index(size)
+    hits, ignored = _bits(found.hits, first), _bits(found.ignored, first)
     true_pictures, true_labels = np.array(truths.pictures, int), np.array(truths.labels, int)
+    least, most = SIZES[size]
+    counted = (np.array(truths.areas) >= least) & (np.array(truths.areas) <= most)
+    if not counted.any():
+        raise ValueError(f"there is no true box of size '{size}'")
     columns = []
-    for label in np.unique(true_labels):
-        order = np.flatnonzero(labels == label)
+    for label in np.unique(true_labels[counted]):
+        order = np.flatnonzero((labels == label) & ~ignored.all(axis=0))
         order = order[np.argsort(-scores[order], kind="stable")]
-        right, wrong = hits[:, order] & ~ignored[:, order], ~hits[:, order] & ~ignored[:, order]
-        columns.append((pictures[order], right, wrong, true_pictures[true_labels == label]))
-    return lambda times: np.stack([_precisions(times, *each) for each in columns])
+        ranked = _Ranked(pictures[order], hits[:, order] & ~ignored[:, order], ignored[:, order])
+        columns.append((ranked, true_pictures[counted & (true_labels == label)]))
+    return lambda times: np.stack([_precisions(times, *each) for each in columns], axis=-2)
 
 
-def box_iou_drop(reference: DetectionScore, candidate: DetectionScore) -> Callable[[Array], float]:
-    """A function of how often each picture is drawn, that gives how much IoU the candidate's boxes lost.
+def box_iou_drop(reference: DetectionScore, candidate: DetectionScore) -> Callable[[Array], Array]:
+    """A function of how often each picture is drawn, (..., images), that gives how much IoU the candidate's boxes lost.
 
     Over the true boxes that both found, so that a box which only one found moves it neither way; NaN where none is.
     """
@@ -111,7 +148,7 @@ def box_iou_drop(reference: DetectionScore, candidate: DetectionScore) -> Callab
     pictures = np.array(reference.truths.pictures, int)[both]
     lost = np.bincount(pictures, (before - after)[both], minlength=reference.images)
     count = np.bincount(pictures, minlength=reference.images)
-    return lambda times: float(times @ lost / (times @ count)) if times @ count else float("nan")
+    return lambda times: _share(times @ lost, times @ count)
 
 
 def outcomes(reference: Score, candidate: Score) -> Outcomes:
@@ -134,24 +171,48 @@ def _check_same(reference: tuple[int, ...], candidate: tuple[int, ...], what: st
         raise ValueError(f"the two scores are not of the same {what}: {len(reference)} and {len(candidate)} of them")
 
 
-def _bits(columns: tuple[int, ...]) -> Array:
-    """(IoU steps, n) booleans."""
-    return (np.array(columns, int)[None] >> np.arange(len(IOU_STEPS))[:, None] & 1).astype(bool)
+def _bits(columns: tuple[int, ...], first: int) -> Array:
+    """(IoU steps, n) booleans, from bit `first` on."""
+    places = first + np.arange(len(IOU_STEPS))[:, None]
+    return (np.array(columns, int)[None] >> places & 1).astype(bool)
 
 
-def _precisions(times: Array, pictures: Array, right: Array, wrong: Array, true_pictures: Array) -> Array:
-    """(IoU steps,) average precisions of one class: the mean over 101 recalls of the best precision from there on."""
-    there = times[true_pictures].sum()
-    if not there:
-        return np.full(len(right), np.nan)
-    drawn = times[pictures]
-    hits, misses = np.cumsum(right * drawn, axis=1), np.cumsum(wrong * drawn, axis=1)
-    recall = hits / there
-    precision = hits / np.maximum(hits + misses, 1)
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    best = np.concatenate((best, np.zeros((len(best), 1))), axis=1)
-    places = [np.searchsorted(each, _RECALLS, side="left") for each in recall]
-    return np.array([row[place].mean() for row, place in zip(best, places, strict=True)])
+class _Ranked:
+    """One class's detections, best first, kept where precision can change: at those that are right, or count neither
+    way, at some IoU. All others are wrong at every IoU, and there are often a hundred of them for one that is kept."""
+
+    def __init__(self, pictures: Array, right: Array, ignored: Array) -> None:
+        self.pictures = pictures
+        self.kept = np.flatnonzero((right | ignored).any(axis=0))
+        self.right, self.ignored = right[:, self.kept], ignored[:, self.kept]
+
+
+def _precisions(times: Array, found: _Ranked, true_pictures: Array) -> Array:
+    """(..., IoU steps) average precisions of one class: the mean over 101 recalls of the best precision from there on.
+
+    Each kept detection stands for the recalls that it is the first to reach.
+    """
+    there = times[..., true_pictures].sum(axis=-1)[..., None, None]
+    drawn = times[..., found.pictures]
+    counted = np.cumsum(drawn, axis=-1)[..., None, found.kept]
+    kept = drawn[..., None, found.kept]
+    hits, ignored = np.cumsum(found.right * kept, axis=-1), np.cumsum(found.ignored * kept, axis=-1)
+    precision = hits / np.maximum(counted - ignored, 1)
+    best = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
+    reached = np.searchsorted(_RECALLS, hits / np.maximum(there, 1), side="right")
+    mean = (best * np.diff(reached, axis=-1, prepend=0)).sum(axis=-1) / len(_RECALLS)
+    return np.where(there[..., 0] > 0, mean, np.nan)
+
+
+def _mean(precisions: Array) -> Array:
+    """(...,) means over classes and IoU steps, without those of which no box was drawn; NaN where none was."""
+    there = ~np.isnan(precisions)
+    return _share(np.where(there, precisions, 0).sum(axis=(-2, -1)), there.sum(axis=(-2, -1)))
+
+
+def _share(part: Array, whole: Array) -> Array:
+    share: Array = np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+    return share
 
 
 def _interval(drawn: Array) -> Interval | None:

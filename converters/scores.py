@@ -14,6 +14,8 @@ import numpy as np
 from edgekit.frames import IntArray
 
 IOU_STEPS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))  # at which COCO's AP is taken
+# COCO's sizes of true boxes: from and to, both included, in square pixels.
+SIZES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
 
 
 @dataclass(frozen=True)
@@ -65,19 +67,21 @@ class DetectedClass:
 
 @dataclass(frozen=True)
 class Truths:
-    """Every true box that counts, column by column: its picture's place in the data set, its label, and the IoU of
-    the detection that found it, 0 where none did."""
+    """Every true box that counts, column by column: its picture's place in the data set, its label, the IoU of the
+    detection that found it, 0 where none did, and its area in square pixels."""
 
     pictures: tuple[int, ...]
     labels: tuple[int, ...]
     ious: tuple[float, ...]
+    areas: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Candidates:
     """Every detection as COCO's matching took it, column by column.
 
-    hits, ignored: bit i is set where the detection is right, or counts neither way, at IoU 0.5 + 0.05 i.
+    hits, ignored: bit 10 s + i is set where the detection is right, or counts neither way, at IoU 0.5 + 0.05 i when
+    boxes of the s-th of SIZES are looked for: each size is matched by itself.
     """
 
     pictures: tuple[int, ...]

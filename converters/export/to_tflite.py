@@ -84,7 +84,7 @@ def _converted(module: nn.Module, example: torch.Tensor) -> bytes:
         config.show_progress = False
         try:
             model: bytes = litert_torch.convert(module, (example,)).model_content()
-        except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        except (AssertionError, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ConversionError(f"litert-torch cannot convert this module to TFLite: {line}") from error
     return model
@@ -120,6 +120,8 @@ def renamed(model: bytes) -> bytes:
     from ai_edge_litert.tools import flatbuffer_utils
 
     tree: Any = flatbuffer_utils.read_model_from_bytearray(model)
+    if len(tree.subgraphs) > 1:
+        raise ConversionError("the TFLite file needs subgraphs of its own, as sorting, top-k and loops do: do it after")
     tree.description = b"edgekit"
     (graph,), (signature,) = tree.subgraphs, tree.signatureDefs
     graph.name = b"main"

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import comb
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from edgekit import schema
-from edgekit.converters.data import Dataset, DataSpec, open_dataset
+from edgekit.converters.data import Dataset, DataSpec, Sample, open_dataset
 from edgekit.converters.evaluate import evaluate_detector
 from edgekit.converters.gate import Gate, Verdict, judge, worst
-from edgekit.converters.paired import chance_of_loss, detection_intervals, outcomes, top1_interval
-from edgekit.converters.scores import ClassificationScore, ClassScore, DetectionScore
+from edgekit.converters.paired import (
+    average_precision,
+    chance_of_loss,
+    chance_of_losses,
+    detection_intervals,
+    found_interval,
+    outcomes,
+)
+from edgekit.converters.scores import SIZES, ClassificationScore, ClassScore, DetectionScore
 from edgekit.errors import SettingsError
 from edgekit.frames import Detections
 
@@ -121,6 +130,42 @@ def test_flips_that_are_chance_do_not_fail_a_class() -> None:
     assert judge(score(truth, answers), score(truth, worse), Gate()).outcome == "PASS"
 
 
+def test_among_500_classes_the_worst_is_not_taken_for_broken_by_chance_and_a_broken_one_is() -> None:
+    """20 pictures a class, of which 5 % are lost and 5 % won: now and then some class loses five and wins none."""
+    unlucky = convicted = 0
+    truth = np.repeat(np.arange(500), 20)
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        right = rng.random(len(truth)) < 0.7
+        changed = rng.random(len(truth)) < np.where(right, 0.05 / 0.7, 0.05 / 0.3)
+        answers, worse = (np.where(each, truth, (truth + 1) % 500) for each in (right, right ^ changed))
+        before, after = score(truth, answers, 500), score(truth, worse, 500)
+        paired = outcomes(before, after)
+        each_class = [paired.of(k) for k in range(500)]
+        unlucky += any(each.lost - each.won > 4 and chance_of_loss(each.lost, each.won) < 0.05 for each in each_class)
+        convicted += judge(before, after, Gate(max_drop=0.1)).outcome == "FAIL"
+        gone = score(truth, np.where(truth == 7, 8, worse), 500)
+        fallen = [each.label for each in judge(before, gone, Gate(max_drop=0.1)).figures if each.outcome == "FAIL"]
+        assert "product 7" in fallen
+    assert unlucky >= 3
+    assert convicted <= 1
+
+
+def test_the_worst_class_is_a_figure_with_its_interval_though_it_held() -> None:
+    truth, answers = shelf(right=1.0)
+    worse = answers.copy()
+    worse[np.flatnonzero(truth == 3)[:6]] = 4  # of 104
+    (top1, worst_class) = judge(score(truth, answers), score(truth, worse), Gate()).figures
+    assert (top1.outcome, worst_class.outcome, worst_class.name, worst_class.label) == (
+        "PASS",
+        "PASS",
+        "class_recall",
+        "product 3",
+    )
+    low, high = worst_class.interval or (1, 0)
+    assert 0 < low < worst_class.drop < high < 0.2
+
+
 def test_random_answers_fail() -> None:
     truth, answers = shelf()
     verdict = judge(score(truth, answers), score(truth, np.random.default_rng(1).integers(0, 20, 2000)), Gate())
@@ -171,7 +216,7 @@ def test_a_good_detector_passes_and_its_rounded_copy_too(fruit: Dataset, good: D
     rounded = [replace(each, boxes=np.round(each.boxes, 1), scores=np.round(each.scores, 2)) for each in found]
     verdict = judge(good, detected(fruit, rounded), Gate())
     assert verdict.outcome == "PASS", verdict.reasons
-    assert [figure.name for figure in verdict.figures] == ["ap", "box_iou"]
+    assert [figure.name for figure in verdict.figures] == ["ap", "box_iou", "class_recall"]
 
 
 @pytest.mark.parametrize(("by", "scale"), [(0.0, 0.93), (0.05, 1.0), (0.3, 1.0), (3.0, 1.0)])
@@ -206,6 +251,60 @@ def test_a_limit_on_ap50_is_judged_where_it_is_set(fruit: Dataset, good: Detecti
     assert judge(good, detected(fruit, fewer), lenient).outcome == "PASS"
     verdict = judge(good, detected(fruit, fewer), replace(lenient, max_ap50_drop=0.02))
     assert [reason for reason in verdict.reasons if reason.startswith("FAIL: ap50")]
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """40 pictures of boxes of all sizes, some of them crowds, on the limits of COCO's sizes to the pixel."""
+    picture = tmp_path_factory.mktemp("sizes") / "grey.png"
+    cv2.imwrite(str(picture), np.full((400, 400, 3), 128, np.uint8))
+    rng, samples = np.random.default_rng(0), []
+    for number in range(40):
+        sides = rng.choice([10, 20, 32, 33, 60, 96, 97, 150], (8, 2))
+        corners = rng.uniform(0, 240, (8, 2)).astype(int)
+        boxes = np.concatenate((corners, corners + sides), axis=1).astype(np.float32)
+        labels, crowd = rng.integers(0, 3, 8), rng.random(8) < 0.1
+        areas = sides.prod(axis=1).astype(np.float32)
+        samples.append(Sample(picture, f"{number}", None, boxes, labels, crowd, areas))
+    return Dataset(picture, tuple(samples), FRUIT, "boxes")
+
+
+def seen(sizes: Dataset, least: float = 0.0) -> DetectionScore:
+    """A good detector with many weak false alarms, that finds nothing of `least` square pixels or less."""
+    rng, found = np.random.default_rng(1), []
+    for s in sizes.samples:
+        boxes = np.concatenate((s.boxes, rng.uniform(0, 300, (20, 4)).astype(np.float32)))
+        boxes[:8] += rng.normal(0, 0.04, (8, 4)) * np.tile(s.boxes[:, 2:] - s.boxes[:, :2], 2)
+        boxes[8:, 2:] = boxes[8:, :2] + rng.uniform(5, 100, (20, 2))
+        scores = np.append(rng.uniform(0.3, 1, 8), rng.uniform(0.1, 0.5, 20)).round(2)
+        labels = np.append(s.labels, rng.integers(0, 3, 20))
+        found.append(Detections(boxes, scores, labels)[np.append(s.areas > least, np.ones(20, bool))])
+    return detected(sizes, found)
+
+
+def test_ap_of_each_size_is_what_pycocotools_computes(sizes: Dataset) -> None:
+    for score_ in (seen(sizes), seen(sizes, 32**2)):
+        for size in SIZES:
+            ours = float(np.nanmean(average_precision(score_, size)(np.ones(40, int))))
+            assert ours == pytest.approx(getattr(score_, "ap" if size == "all" else f"ap_{size}"), abs=1e-6)
+
+
+def test_small_products_that_vanished_fail_by_their_own_limit(sizes: Dataset) -> None:
+    before, blind = seen(sizes), seen(sizes, 32**2)
+    lenient = Gate(max_drop=0.5, max_class_drop=None, max_box_iou_drop=None, min_images=1)
+    assert judge(before, blind, lenient).outcome == "PASS"
+    verdict = judge(before, blind, replace(lenient, max_size_drop=0.05))
+    outcomes_ = {figure.name: figure.outcome for figure in verdict.figures}
+    assert outcomes_ == {"ap": "PASS", "ap_small": "FAIL", "ap_medium": "PASS", "ap_large": "PASS"}
+    assert judge(before, before, replace(lenient, max_size_drop=0.0)).outcome == "PASS"
+
+
+def test_a_size_that_the_data_has_none_of_is_said_to_be_missing(fruit: Dataset, good: DetectionScore) -> None:
+    verdict = judge(good, good, Gate(max_size_drop=0.01))
+    assert verdict.reasons[-2] == "PASS: there are no small boxes to be judged"
+    assert [figure.name for figure in verdict.figures] == ["ap", "ap_medium", "ap_large", "box_iou", "class_recall"]
+    with pytest.raises(ValueError, match="there is no true box of size 'small'"):
+        average_precision(good, "small")
 
 
 def test_a_limit_that_such_a_model_has_no_figure_for_is_refused(good: DetectionScore) -> None:
@@ -251,13 +350,24 @@ def test_the_sign_test_is_the_binomial_tail(lost: int, won: int, chance: float) 
     assert chance_of_loss(lost, won) == pytest.approx(chance)
 
 
+def test_the_tail_of_the_binomial_counts_every_way_to_lose_so_many() -> None:
+    for lost, things, changed in ((3, 5, 0.2), (1, 4, 0.5), (10, 10, 0.3)):
+        ways = [
+            comb(things, k) * (changed / 2) ** k * (1 - changed / 2) ** (things - k) for k in range(lost, things + 1)
+        ]
+        assert chance_of_losses(lost, things, changed) == pytest.approx(sum(ways))
+    assert chance_of_losses(0, 10, 0.1) == 1
+    assert chance_of_losses(2, 10, 0.0) == 0
+    assert 0 <= chance_of_losses(5000, 40_000, 0.2) <= 1
+
+
 def test_the_interval_of_a_known_drop_covers_it_about_95_times_in_100() -> None:
     rng = np.random.default_rng(3)
     covered = 0
     for _ in range(200):
         truth = np.zeros(400, int)
         before, after = (np.where(rng.random(400) < share, 0, 1) for share in (0.9, 0.85))
-        interval = top1_interval(outcomes(score(truth, before), score(truth, after)))
+        interval = found_interval(outcomes(score(truth, before), score(truth, after)))
         covered += interval is not None and interval[0] <= 0.05 <= interval[1]
     assert 180 <= covered <= 199
 
