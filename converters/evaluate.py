@@ -69,8 +69,11 @@ def evaluate_classifier(
     for each label. Equal scores go to the earlier label.
     """
     truth = _true_labels(dataset)
-    ranked = [_ranking(answer, sample, dataset) for sample, answer in _answers(classify, dataset, progress)]
-    return _classification_score(truth, np.array(ranked, np.int64), dataset.labels)
+    ranked, confidences = [], []
+    for sample, answer in _answers(classify, dataset, progress):
+        ranked.append(_ranking(answer, sample, dataset))
+        confidences.append(round(answer.score, 6))
+    return _classification_score(truth, np.array(ranked, np.int64), dataset.labels, tuple(confidences))
 
 
 def evaluate_embedder(
@@ -155,7 +158,9 @@ def _ranking(answer: Classification, sample: Sample, dataset: Dataset) -> IntArr
     return np.argsort(-answer.scores, kind="stable")[:5]
 
 
-def _classification_score(truth: IntArray, ranked: IntArray, labels: tuple[str, ...]) -> ClassificationScore:
+def _classification_score(
+    truth: IntArray, ranked: IntArray, labels: tuple[str, ...], confidences: tuple[float, ...] = ()
+) -> ClassificationScore:
     """`ranked`: (pictures, up to 5) labels, best first."""
     answers = ranked[:, 0]
     table = confusion(truth, answers, len(labels))
@@ -172,6 +177,7 @@ def _classification_score(truth: IntArray, ranked: IntArray, labels: tuple[str, 
         classes=classes,
         truth=tuple(truth.tolist()),
         answers=tuple(answers.tolist()),
+        confidences=confidences,
     )
 
 
