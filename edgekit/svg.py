@@ -85,11 +85,12 @@ def front(points: Sequence[Point], x_name: str, y_name: str, width: int = 760, h
     """
     left, bottom, top, right = 72, 46, 16, 24
     x = _cost_scale([p.x for p in points], left, width - right)
-    y = Scale(*span([p.y for p in points]), height - bottom, top)
+    low, high = span([p.y for p in points])
+    y = Scale(low, min(high, 1.0) if low < 1 else high, height - bottom, top)  # no accuracy is above 1
     parts = [line(f"M{left} {top}V{height - bottom}H{width - right}", "soft")]
-    for tick in log_ticks(x.low, x.high) if x.log else quarters(x):
-        parts.append(text(x(tick), height - bottom + 18, f"{tick:.3g}", "middle", "soft"))
-    parts += [text(left - 8, y(tick) + 4, f"{tick:.4f}", "end", "soft") for tick in quarters(y)]
+    for tick in log_ticks(x.low, x.high) if x.log else ticks(x.low, x.high):
+        parts.append(text(x(tick), height - bottom + 18, f"{tick:g}", "middle", "soft"))
+    parts += [text(left - 8, y(tick) + 4, f"{tick:g}", "end", "soft") for tick in ticks(y.low, y.high)]
     best = "L".join(f"{x(p.x):.1f} {y(p.y):.1f}" for p in _best(points))
     parts.append(line(f"M{best}", "soft"))
     parts += [_mark(x(p.x), y(p.y), p, hue(i)) for i, p in enumerate(points)]
@@ -153,16 +154,19 @@ def _best(points: Sequence[Point]) -> list[Point]:
     return found
 
 
-def quarters(scale: Scale) -> list[float]:
-    """Five values from one end of a linear scale to the other."""
-    return [scale.low + share * (scale.high - scale.low) for share in (0, 0.25, 0.5, 0.75, 1)]
-
-
 def span(values: Sequence[float], floor: float | None = None) -> tuple[float, float]:
     """The range of the values with a margin, from `floor` on where there is one."""
     low, high = min(values), max(values)
     margin = (high - low) * 0.1 or abs(high) * 0.05 or 1.0
     return (low - margin if floor is None else floor), high + margin
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Four to ten round values from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 4))
+    step = next(m * power for m in (5, 2, 1) if m * power <= (high - low) / 4)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{place * step:.6g}") for place in range(first, last + 1)]
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -46,7 +46,7 @@ def _layer(layer: Layer, x: Scale, y: float, row: float) -> list[str]:
     kind = "hue1" if layer.in_float else "hue0"
     start, width = min(x(0), end), max(abs(end - x(0)), 1)
     return [
-        text(126, y + row - 4, _cut(layer.operator, 20), "end", "soft"),
+        text(126, y + row - 4, _cut(layer.operator, 18), "end", "soft"),
         bar(start, y + 2, width, row - 4, kind, told),
         text(max(end, x(0)) + 4, y + row - 4, said, kind=kind),
     ]

@@ -121,7 +121,7 @@ def _steps(steps: Sequence[StepRow], accuracy: str) -> Iterator[Block]:
     if not steps:
         yield Text(f"{UNMEASURED}: the recipe has no steps on the model itself.")
         return
-    columns = ["after", accuracy, "drop, 95 % interval", "MACs", "parameters", "size", "latency", "range", "time taken"]
+    columns = ["after", accuracy, "95 % of the drop", "MACs", "parameters", "size", "latency", "time taken"]
     befores = [None, *steps[:-1]]
     yield Grid(columns, [_step(before, after) for before, after in zip(befores, steps, strict=True)])
     yield Text("Each row is the model after a step; in brackets the change against the row before.")
@@ -141,8 +141,7 @@ def _step(before: StepRow | None, after: StepRow) -> list[str]:
         _count(after.macs, before.macs if before else None),
         _count(after.params, before.params if before else None),
         _size(after.size),
-        _median(after.latency),
-        _range(after.latency),
+        _latency(after.latency),
         ""
         if before is None and after.seconds is None
         else UNMEASURED
@@ -243,7 +242,7 @@ def _changed(report: Report) -> Iterator[Block]:
 _SEEN = (
     "What counted for the answer that each model gave, warmer for more. Occlusion covers a quarter of each side with "
     "the picture's mean colour and notes how much of the answer's probability is lost; both models are asked through "
-    "their own engines, so their maps can be compared, and each is scaled to its own greatest loss, which stands below it. "
+    "their own engines, so their maps can be compared, and each is scaled to its own greatest loss, told below it. "
     "Grad-CAM needs gradients, so there is none of a file that runs in an engine."
 )
 _DRAWN = (
@@ -285,6 +284,10 @@ def _median(latency: Latency | None) -> str:
 
 def _range(latency: Latency | None) -> str:
     return UNMEASURED if latency is None else f"{latency.low_ms:.2f} to {latency.high_ms:.2f}"
+
+
+def _latency(latency: Latency | None) -> str:
+    return UNMEASURED if latency is None else f"{_median(latency)} ({_range(latency)})"
 
 
 def _count(count: int | None, before: int | None) -> str:

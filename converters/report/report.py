@@ -216,7 +216,7 @@ def _candidate(row: VariantRow, figure: str) -> Candidate:
 
 
 def _stage(row: StepRow) -> Candidate:
-    return Candidate(f"after {row.title}", row.accuracy, row.latency.median_ms if row.latency else None, row.size)
+    return Candidate(row.title, row.accuracy, row.latency.median_ms if row.latency else None, row.size)
 
 
 def _parted(before: Score, after: Score) -> Parted:
