@@ -38,7 +38,9 @@ nav{{font-size:13.5px;margin:14px 0}} nav a{{color:inherit;margin-right:14px;whi
 table{{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:13.5px;overflow-wrap:normal}}
 th,td{{padding:5px 14px 5px 0;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}}
 th{{color:var(--soft);font-weight:600}} th:first-child,td:first-child,.words{{text-align:left}}
-td:last-child,th:last-child{{padding-right:0}} td{{white-space:nowrap}} td.words{{white-space:normal;min-width:180px}}
+td:last-child,th:last-child{{padding-right:0}}
+td{{white-space:nowrap}} td.words{{white-space:normal;min-width:180px}}
+td:first-child,th:first-child{{position:sticky;left:0;background:var(--paper)}}
 img{{max-width:100%;border-radius:6px;display:block}} figure{{margin:14px 0;overflow-x:auto}}
 figcaption{{color:var(--soft);font-size:13px;line-height:1.4;margin-top:4px}}
 svg{{color:var(--ink);font:12px system-ui,sans-serif;max-width:100%;height:auto;display:block}}

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from edgekit.converters.data import Dataset, Sample
@@ -18,16 +19,17 @@ from edgekit.converters.evaluate import greedy
 from edgekit.converters.paired import outcomes
 from edgekit.converters.report.saliency import Saliency, grad_cam, occlusion
 from edgekit.converters.scores import ClassificationScore, Score
-from edgekit.frames import Detections, Image, IntArray
+from edgekit.frames import Detections, FloatArray, Image, IntArray
 from edgekit.runtime.annotate import Colour, write
 from edgekit.tasks import AnyTask, Classifier, Detector
 
 Outcome: TypeAlias = Literal["lost", "won"]
 
 _SIDE = 176  # pixels of a classifier's picture on the page, its longer side
-_WIDE = 360  # of a detector's: boxes are smaller than what they are on
+_WIDE = 420  # of a detector's: boxes are smaller than what they are on
 _QUALITY = 80
-_TRUE, _RIGHT, _WRONG = (235, 235, 235), (115, 158, 0), (0, 94, 213)  # BGR: pale, green, vermilion
+_RIGHT, _WRONG, _MISSED = (115, 158, 0), (0, 94, 213), (66, 228, 240)  # BGR: green, vermilion, yellow
+_LEAST_LOSS = 0.05  # of probability that is drawn in full: less must not look like much
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ def _drawn(lost: Sequence[int], won: Sequence[int], count: int) -> list[tuple[in
     return drawn + [(place, "won") for place in won[: count - len(drawn)]]
 
 
-def _by_confidence(which: np.typing.NDArray[np.bool_], score: ClassificationScore) -> list[int]:
+def _by_confidence(which: npt.NDArray[np.bool_], score: ClassificationScore) -> list[int]:
     places = np.flatnonzero(which)
     if not score.confidences:
         return [int(place) for place in places]
@@ -137,17 +139,22 @@ def _maps(image: Image, side: Side, label: int, name: str) -> list[tuple[bytes, 
     if side.module is not None:
         cam = grad_cam(side.module, side.task.spec, side.task.head, image, label)
         if cam is not None:
-            maps.append((_jpeg(heated(image, cam), _SIDE), f"{side.name}, Grad-CAM for {name}"))
+            caption = f"{side.name}, Grad-CAM for {name}, of a map of {cam.grid[0]} x {cam.grid[1]}"
+            maps.append((_jpeg(heated(image, cam, 1e-12), _SIDE), caption))
     hidden = occlusion(side.task, image, label)
-    caption = f"{side.name}, occlusion for {name}: up to -{hidden.peak:.2f}"
-    return [*maps, (_jpeg(heated(image, hidden), _SIDE), caption)]
+    caption = f"{side.name}, occlusion for {name}: up to -{hidden.values.max():.3f}"
+    return [*maps, (_jpeg(heated(image, hidden, _LEAST_LOSS), _SIDE), caption)]
 
 
-def heated(image: Image, saliency: Saliency) -> Image:
-    """The picture in grey, and over it, the warmer the more it counts, where the answer comes from."""
+def heated(image: Image, saliency: Saliency, least: float) -> Image:
+    """The picture in grey, and over it, the warmer the more it counts, where the answer comes from.
+
+    The warmest is the greatest value, or `least` where that is less.
+    """
+    values = saliency.values / max(float(saliency.values.max()), least)
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    heat = cv2.applyColorMap((saliency.values * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    share = 0.75 * np.sqrt(saliency.values)[..., None]
+    heat = cv2.applyColorMap((values * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    share = 0.75 * np.sqrt(values)[..., None]
     return np.asarray(grey * (1 - share) + heat * share, np.uint8)
 
 
@@ -157,42 +164,46 @@ def _detected(sample: Sample, before: Side, after: Side, outcome: Outcome) -> Ch
     for side in (before, after):
         assert isinstance(side.task, Detector)
         found = side.task(image)
-        right = _right(sample, found)
-        answers.append(Answer(f"{int(right.sum())} right and {int((~right).sum())} wrong boxes"))
-        shown.append((_jpeg(boxed(image, sample, found, right, side.task.labels), _WIDE), side.name))
+        best, wrong = greedy(sample.boxes[~sample.crowd], sample.labels[~sample.crowd], found)
+        answers.append(Answer(f"{int((~wrong).sum())} right and {int(wrong.sum())} wrong"))
+        missed = sample.boxes[~sample.crowd][best == 0]
+        shown.append((_jpeg(boxed(image, found, wrong, missed, side.task.labels), _WIDE), side.name))
     truth = f"{int((~sample.crowd).sum())} true boxes"
     return Changed(sample.name, outcome, truth, answers[0], answers[1], tuple(shown))
 
 
-def _right(sample: Sample, found: Detections) -> np.typing.NDArray[np.bool_]:
-    _, missed = greedy(sample.boxes[~sample.crowd], sample.labels[~sample.crowd], found)
-    return ~missed
-
-
 def boxed(
-    image: Image, sample: Sample, found: Detections, right: np.typing.NDArray[np.bool_], labels: Sequence[str]
+    image: Image,
+    found: Detections,
+    wrong: npt.NDArray[np.bool_],
+    missed: FloatArray,
+    labels: Sequence[str],
 ) -> Image:
-    """A small copy with the true boxes in white, and detections over them: green where right, vermilion where not."""
-    ratio = min(1.0, _WIDE / max(image.shape[:2]))
-    small = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-    drawn = np.asarray(small, np.uint8)
-    for box in sample.boxes[~sample.crowd] * ratio:
-        _frame(drawn, box, _TRUE, 3)
-    for box, score, label, is_right in zip(found.boxes * ratio, found.scores, found.labels, right, strict=True):
-        colour: Colour = _RIGHT if is_right else _WRONG
+    """A small copy with the detections in green where right and in vermilion where wrong, and in yellow the true boxes
+    that none of them found. The label is left out where there is only one."""
+    ratio = _WIDE / max(image.shape[:2])
+    drawn = np.asarray(_resized(image, ratio), np.uint8)
+    for box in missed * ratio:
+        _frame(drawn, box, _MISSED, 3)
+    for box, score, label, is_wrong in zip(found.boxes * ratio, found.scores, found.labels, wrong, strict=True):
+        colour = _WRONG if is_wrong else _RIGHT
         _frame(drawn, box, colour, 2)
-        corner = int(box[0]), int(box[1])
-        write(drawn, f"{labels[int(label)]} {score:.2f}", corner, colour, above=True)
+        name = f"{labels[int(label)]} " if len(labels) > 1 else ""
+        write(drawn, f"{name}{score:.2f}", (int(box[0]), int(box[1])), colour, above=True)
     return drawn
 
 
-def _frame(drawn: Image, box: np.typing.NDArray[np.float32], colour: Colour, width: int) -> None:
+def _frame(drawn: Image, box: FloatArray, colour: Colour, width: int) -> None:
     x0, y0, x1, y1 = (round(float(edge)) for edge in box)
     cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, width, cv2.LINE_AA)
 
 
 def _jpeg(image: Image, side: int) -> bytes:
-    """At most `side` pixels on the longer side."""
-    ratio = min(1.0, side / max(image.shape[:2]))
-    small = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA) if ratio < 1 else image
+    """`side` pixels on the longer side, whatever it was."""
+    small = _resized(image, side / max(image.shape[:2]))
     return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+
+
+def _resized(image: Image, ratio: float) -> npt.NDArray[Any]:
+    interpolation = cv2.INTER_AREA if ratio < 1 else cv2.INTER_CUBIC
+    return cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=interpolation)

@@ -242,12 +242,12 @@ def _changed(report: Report) -> Iterator[Block]:
 _SEEN = (
     "What counted for the answer that each model gave, warmer for more. Occlusion covers a quarter of each side with "
     "the picture's mean colour and notes how much of the answer's probability is lost; both models are asked through "
-    "their own engines, so their maps can be compared, and each is scaled to its own greatest loss, told below it. "
-    "Grad-CAM needs gradients, so there is none of a file that runs in an engine."
+    "their own engines, so their maps can be compared. Each is scaled to its greatest loss, told below it, or to 0.05 "
+    "where it is less. Grad-CAM needs gradients, so there is none of a file that runs in an engine."
 )
 _DRAWN = (
-    "True boxes in white; detections over them, at the score that the model runs at, in green where they find one at "
-    "IoU 0.5 and in vermilion where they do not."
+    "Detections at the score that the model runs at: green where they find a true box at IoU 0.5, vermilion where they "
+    "find none; true boxes that were not found are yellow."
 )
 
 

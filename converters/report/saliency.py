@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -27,17 +25,15 @@ CELLS = 8  # a side; a patch covers 2 x 2 of them, so that one session is run 49
 
 @dataclass(frozen=True, eq=False)
 class Saliency:
-    """values: (height, width) of the picture, 0 for nothing to the greatest, which is 1, or 0 where nothing counts.
-
-    peak: what the greatest stands for: by how much the answer's probability fell at the most (occlusion).
-    """
+    """values: (height, width) of the picture, in the method's own unit, 0 where nothing counts or what is there speaks
+    against the answer. grid: rows and columns that the method tells apart; between them values are interpolated."""
 
     values: FloatArray
-    peak: float
+    grid: tuple[int, int]
 
 
 def occlusion(classify: Callable[[Image], Classification], image: Image, label: int) -> Saliency:
-    """Where covering the picture with its mean colour makes `label` less probable.
+    """Where covering the picture with its mean colour makes `label` less probable, and by how much.
 
     Each cell of an 8 x 8 grid has the mean loss of the patches that cover it; what makes the label more probable counts
     as 0.
@@ -50,10 +46,12 @@ def occlusion(classify: Callable[[Image], Classification], image: Image, label: 
     for row, column in np.ndindex(CELLS - 1, CELLS - 1):
         hidden = image.copy()
         hidden[rows[row] : rows[row + 2], columns[column] : columns[column + 2]] = colour
-        cells = (slice(row, row + 2), slice(column, column + 2))
-        lost[cells] += whole - float(classify(hidden).scores[label])
-        covered[cells] += 1
-    return _scaled(np.maximum(lost / covered, 0), width, height)
+        under = slice(row, row + 2), slice(column, column + 2)
+        lost[under] += whole - float(classify(hidden).scores[label])
+        covered[under] += 1
+    cells = np.maximum(lost / covered, 0).astype(np.float32)
+    smooth = cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR)
+    return Saliency(np.asarray(smooth, np.float32), (CELLS, CELLS))
 
 
 def grad_cam(module: nn.Module, spec: InputSpec, head: Softmax, image: Image, label: int) -> Saliency | None:
@@ -79,7 +77,7 @@ def grad_cam(module: nn.Module, spec: InputSpec, head: Softmax, image: Image, la
     (gradient,) = torch.autograd.grad(output, features)
     weights = gradient.mean((2, 3), keepdim=True)
     cam = (weights * features).sum(1)[0].clamp(min=0).detach().numpy()
-    return _placed(cam, spec, placement)
+    return Saliency(_on_picture(cam, spec, placement), cam.shape)
 
 
 def _keep(maps: list[torch.Tensor]) -> Callable[[nn.Module, object, object], None]:
@@ -90,18 +88,10 @@ def _keep(maps: list[torch.Tensor]) -> Callable[[nn.Module, object, object], Non
     return keep
 
 
-def _placed(cam: FloatArray, spec: InputSpec, placement: Placement) -> Saliency:
+def _on_picture(cam: FloatArray, spec: InputSpec, placement: Placement) -> FloatArray:
     """From the input's pixels to the picture's: padding is cut off, and what a crop never saw is 0."""
     on_input = cv2.resize(cam, (spec.width, spec.height), interpolation=cv2.INTER_LINEAR)
-    back = np.array(
-        [[placement.scale_x, 0, placement.left], [0, placement.scale_y, placement.top]], np.float64
-    )  # a pixel of the picture -> of the input
+    to_input = np.array([[placement.scale_x, 0, placement.left], [0, placement.scale_y, placement.top]], np.float64)
     size = placement.frame_width, placement.frame_height
-    found = cv2.warpAffine(on_input, back, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    return _scaled(found, *size)
-
-
-def _scaled(values: npt.NDArray[Any], width: int, height: int) -> Saliency:
-    smooth = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    peak = float(values.max())
-    return Saliency(np.asarray(smooth / peak if peak > 0 else smooth * 0, np.float32), peak)
+    found = cv2.warpAffine(on_input, to_input, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return np.asarray(found, np.float32)

@@ -88,7 +88,6 @@ def test_a_net_that_looks_at_one_corner_lights_up_that_corner(row: int, column: 
     assert seen is not None
     for found in (hidden, seen):
         assert found.values.shape == (height, width)
-        assert found.values.max() == pytest.approx(1)
         assert share_in(found.values, row, column) > 0.7
 
 
@@ -110,7 +109,7 @@ def test_occlusion_tells_how_much_of_the_probability_was_lost() -> None:
 
     image = np.zeros((64, 64, 3), np.uint8)
     image[:8, :8] = 255
-    assert occlusion(half, image, 1).peak == pytest.approx(0.5)
+    assert occlusion(half, image, 1).values.max() == pytest.approx(0.5)
 
 
 def test_a_net_that_looks_nowhere_lights_up_nothing() -> None:
@@ -118,7 +117,6 @@ def test_a_net_that_looks_nowhere_lights_up_nothing() -> None:
         return Classification(np.array([0.5, 0.5], np.float32))
 
     found = occlusion(blind, lit(0, 0), 1)
-    assert found.peak == 0
     assert not found.values.any()
 
 
@@ -135,8 +133,9 @@ def test_grad_cam_lies_where_the_letterbox_put_the_picture() -> None:
     found = grad_cam(Corner(0, 0).eval(), spec, Softmax(), image, 1)
     assert found is not None
     assert found.values.shape == (32, 128)
-    assert found.values[:14, :56].min() > 0.5
-    assert found.values[:, 80:].max() < 0.1
+    strength = found.values / found.values.max()
+    assert strength[:14, :56].min() > 0.5
+    assert strength[:, 80:].max() < 0.1
 
 
 def test_the_nets_parameters_are_left_as_they_were() -> None:
