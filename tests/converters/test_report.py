@@ -219,6 +219,18 @@ def test_every_picture_lies_in_a_cell_of_the_heat_map(classes: int) -> None:
     assert (table == score.confusion).all()
 
 
+def test_a_page_of_81_classes_and_seven_models_stays_small() -> None:
+    rng = np.random.default_rng(0)
+    labels = tuple(f"a product with a rather long name {i}" for i in range(81))
+    truth = rng.integers(0, 81, 1265).tolist()
+    names = [f"{target}-{precision}" for target in ("onnx", "openvino", "tflite") for precision in ("float", "int8")]
+    scores = {name: classified(truth, rng.integers(0, 81, 1265).tolist(), labels) for name in ("framework", *names)}
+    evidence = replace(
+        EVIDENCE, framework=scores["framework"].figures(), variants={each: found(scores[each]) for each in names}
+    )
+    assert len(to_html(report_of("cart", 1, evidence, scores))) < 1_000_000  # the pictures come on top
+
+
 def test_the_commonest_confusions_come_first_and_the_rest_is_left_out() -> None:
     before, after = confusion_of(SCORES["framework"]), confusion_of(SCORES["onnx-int8"])
     assert [(each.truth, each.answer, each.before, each.after) for each in commonest(before, after)] == [

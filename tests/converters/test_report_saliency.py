@@ -1,7 +1,8 @@
-"""Where a classifier looks, for nets of which that is known: they see one corner, and nothing else."""
+"""Which pictures changed their answer and where a net looked, for nets of which that is known: they see one corner."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -10,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit.contract import InputSpec, Softmax
+from edgekit.contract import EndToEnd, InputSpec, Softmax
 from edgekit.converters.build import ModuleSession
 from edgekit.converters.data import Dataset, DataSpec, open_dataset
-from edgekit.converters.evaluate import evaluate_classifier
+from edgekit.converters.evaluate import evaluate, evaluate_classifier
 from edgekit.converters.report.changed import Side, changed_answers
 from edgekit.converters.report.saliency import grad_cam, occlusion
 from edgekit.frames import Classification, Image
-from edgekit.tasks import Classifier
+from edgekit.tasks import Classifier, Detector
 
 SPEC = InputSpec(32, 32, fit="stretch")
 LABELS = ("dark", "bright")
@@ -189,3 +190,64 @@ def test_a_side_without_gradients_has_no_grad_cam_and_says_by_what_it_is_shown(s
         "int8, occlusion",
     ]
     assert all(jpeg.startswith(b"\xff\xd8") for jpeg, _ in changed_answers(shop, right, wrong)[0].shown)
+
+
+class Finds(nn.Module):
+    """Says that there is one thing, in the same place of every picture."""
+
+    def __init__(self, box: tuple[float, float, float, float]) -> None:
+        super().__init__()
+        self.box = nn.Parameter(torch.tensor([[box]]), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.box + 0 * x.mean(), torch.full((1, 1), 0.75), torch.zeros(1, 1)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Dataset:
+    """Two grey pictures, with the thing on the left in the first and on the right in the second."""
+    for i in range(2):
+        assert cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((64, 128, 3), 128, np.uint8))
+    boxes = [
+        {"id": i + 1, "image_id": i, "category_id": 1, "bbox": box, "area": 1600, "iscrowd": 0}
+        for i, box in enumerate([[8, 8, 40, 40], [80, 8, 40, 40]])
+    ]
+    pictures = [{"id": i, "file_name": f"{i}.png", "width": 128, "height": 64} for i in range(2)]
+    whole = {"images": pictures, "annotations": boxes, "categories": [{"id": 1, "name": "milk"}]}
+    (tmp_path / "truth.json").write_text(json.dumps(whole))
+    return open_dataset(DataSpec("coco", "truth.json"), ("milk",), tmp_path)
+
+
+def detecting(name: str, net: nn.Module, shelf: Dataset) -> Side:
+    spec = InputSpec(128, 64, fit="stretch")
+    head = EndToEnd(outputs=("boxes", "scores", "labels"), boxes="xyxy", normalised=False)
+    task = Detector(ModuleSession(net.eval(), spec), spec, head, ("milk",))
+    return Side(name, evaluate(task, shelf), task)
+
+
+def test_a_detectors_pictures_show_what_each_side_found(shelf: Dataset) -> None:
+    left, right = Finds((8, 8, 48, 48)), Finds((80, 8, 120, 48))
+    changed = changed_answers(shelf, detecting("float", left, shelf), detecting("int8", right, shelf))
+    assert [(each.picture, each.outcome, each.before.label, each.after.label) for each in changed] == [
+        ("0.png", "lost", "1 right and 0 wrong", "0 right and 1 wrong"),
+        ("1.png", "won", "0 right and 1 wrong", "1 right and 0 wrong"),
+    ]
+    before, after = (cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg, _ in changed[0].shown)
+    scale = before.shape[1] / 128
+    found = before[:, : int(56 * scale)].astype(int)
+    missed, wrong = after[:, : int(56 * scale)].astype(int), after[:, int(72 * scale) :].astype(int)
+    assert greenish(found) > 100
+    assert not greenish(missed)
+    assert yellowish(missed) > 100
+    assert not yellowish(found)
+    assert not yellowish(wrong)
+
+
+def greenish(pixels: np.ndarray) -> int:
+    blue, green, red = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    return int(((green > 120) & (red < 60) & (blue > 60)).sum())
+
+
+def yellowish(pixels: np.ndarray) -> int:
+    blue, green, red = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    return int(((green > 180) & (red > 190) & (blue < 120)).sum())
