@@ -48,13 +48,15 @@ svg text{{fill:currentColor}}
 .soft{{color:var(--soft)}} .line{{color:var(--line)}}
 {"".join(f".hue{i}{{color:var(--hue{i})}}" for i in range(8))}
 .PASS{{color:var(--pass)}} .FAIL{{color:var(--fail)}} .INCONCLUSIVE{{color:var(--inconclusive)}}
-.tiles{{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:12px;margin:18px 0}}
+.tiles{{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:18px 0}}
 .tiles div{{background:var(--tint);border-radius:8px;padding:10px 14px}} .tiles b{{display:block;font-size:21px}}
 .tiles span{{color:var(--soft);font-size:13px;display:block;line-height:1.4}}
 .grid{{display:grid;gap:14px}} .grid figure{{margin:0}} ul{{padding-left:20px;margin:8px 0}}
 summary{{cursor:pointer;color:var(--soft);font-size:13.5px;margin:8px 0}}
 @media (max-width:600px){{body{{margin:20px auto;padding:0 16px}} svg.fixed{{max-width:none}}}}
 @media print{{body{{margin:0;max-width:none;font-size:12px}} nav{{display:none}} .wide,figure{{overflow:visible}}
+table{{font-size:10px}} th,td{{padding:3px 8px 3px 0;white-space:normal}}
+.grid.plots{{grid-template-columns:1fr 1fr!important}}
 figure,tr,.tiles div,.card{{break-inside:avoid}} h2,h3{{break-after:avoid}}
 details::details-content{{content-visibility:visible;display:block;block-size:auto}}}}
 """
@@ -163,17 +165,17 @@ def _block(block: Block) -> str:
     if isinstance(block, Plot):
         return f"<figure>{block.svg}<figcaption>{escape(block.caption)}</figcaption></figure>"
     if isinstance(block, Plots):
-        return _side_by_side("".join(map(_block, block.plots)), 340)
+        return _side_by_side("".join(map(_block, block.plots)), 340, "plots")
     if isinstance(block, Pictures):
         title = f"<h3>{escape(block.title)}</h3>" if block.title else ""
-        pictures = _side_by_side("".join(_picture(*each) for each in block.jpegs), block.width)
+        pictures = _side_by_side("".join(_picture(*each) for each in block.jpegs), block.width, "pictures")
         return f'<div class="card">{title}{pictures}</div>'
     return f"<details><summary>{escape(block.summary)}</summary>{''.join(map(_block, block.blocks))}</details>"
 
 
-def _side_by_side(figures: str, width: int) -> str:
+def _side_by_side(figures: str, width: int, kind: str) -> str:
     columns = f"grid-template-columns:repeat(auto-fill,minmax(min({width}px,100%),1fr))"
-    return f'<div class="grid" style="{columns}">{figures}</div>'
+    return f'<div class="grid {kind}" style="{columns}">{figures}</div>'
 
 
 def _table(grid: Grid) -> str:

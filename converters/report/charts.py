@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from edgekit.converters.report.classes import Confusion
@@ -12,6 +11,7 @@ from edgekit.converters.report.report import Layer
 from edgekit.svg import Point, Scale, bar, front, line, picture, text
 
 _WIDTH = 340
+_EXACT_DB = 120.0  # what the rounding of floats leaves
 _NAMED = 24  # from more classes on, the names at a heat map's sides could not be read
 
 
@@ -27,9 +27,9 @@ def front_plot(places: Sequence[Placed], cost: str, cost_name: str, accuracy: st
 
 
 def layer_bars(layers: Sequence[Layer], label: str) -> str:
-    """A bar for each layer in the net's order, as long as its SQNR in dB; one that is exact goes to the edge."""
+    """A bar for each layer in the order given, as long as its SQNR in dB; one that is exact goes to the edge."""
     row, left, right, top = 15, 132, 46, 22
-    finite = [each.sqnr_db for each in layers if math.isfinite(each.sqnr_db)]
+    finite = [each.sqnr_db for each in layers if each.sqnr_db < _EXACT_DB]
     x = Scale(min([0.0, *finite]), max([1.0, *finite]), left, _WIDTH - right)
     height = top + row * len(layers) + 6
     parts = [line(f"M{x(0):.1f} {top - 4}V{height}"), text(x(0), top - 8, "SQNR, dB", kind="soft")]
@@ -39,7 +39,7 @@ def layer_bars(layers: Sequence[Layer], label: str) -> str:
 
 
 def _layer(layer: Layer, x: Scale, y: float, row: float) -> list[str]:
-    exact = not math.isfinite(layer.sqnr_db)
+    exact = layer.sqnr_db >= _EXACT_DB
     end = x.end if exact else x(layer.sqnr_db)
     said = "exact" if exact else f"{layer.sqnr_db:.1f}"
     told = f"{layer.operator}: {said}{'' if exact else ' dB'}{', kept in float' if layer.in_float else ''}"

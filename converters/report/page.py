@@ -63,7 +63,11 @@ def _verdict(report: Report) -> Iterator[Block]:
     yield Grid(columns, [_variant(each, figures) for each in report.variants])
     yield Text(f"Latency is the median with its range. {f'Measured on {report.host}.' if report.host else ''}".strip())
     for each in report.variants[1:]:
-        yield Folded(f"{each.name}: {each.outcome}, the gate's reasons", [Lines(each.reasons)])
+        if each.outcome == "PASS":
+            yield Folded(f"{each.name}: {each.outcome}, the gate's reasons", [Lines(each.reasons)])
+        else:
+            yield Text(f"{each.name}: {each.outcome}")
+            yield Lines(each.reasons)
     if report.evidence.allowed:
         yield Text(f"Allowed by hand, against the gate: {', '.join(report.evidence.allowed)}.")
 
@@ -217,8 +221,8 @@ def _sensitivity(report: Report) -> Iterator[Block]:
         ]
     )
     yield Text(
-        "Signal to quantization noise of each layer: the shorter the bar, the more INT8 costs there. Orange layers are "
-        "kept in float."
+        "Signal to quantization noise at the net's outputs with one layer alone in INT8: the shorter the bar, the more "
+        "INT8 costs there. Orange layers are kept in float."
     )
 
 

@@ -57,8 +57,8 @@ class StepRow:
 
 @dataclass(frozen=True)
 class Layer:
-    """One operator of a net: how far INT8 alone here takes its output from float, as a signal to noise ratio in dB
-    (infinite where nothing changes), and whether it stays in float."""
+    """One operator of a net. sqnr_db: signal to noise at the net's outputs where this operator alone is in INT8, 120 or
+    more where nothing is lost. in_float: it stays in float in the artifact."""
 
     operator: str
     sqnr_db: float
