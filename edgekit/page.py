@@ -188,7 +188,8 @@ def _table(grid: Grid) -> str:
 
 def _cell(text: str, place: int, grid: Grid) -> str:
     verdict = _verdict(text)
-    return f"<td{f' class={verdict!r}' if verdict else _words(place, grid)}>{escape(text)}</td>"
+    marked = f' class="{verdict}"' if verdict else _words(place, grid)
+    return f"<td{marked}>{escape(text)}</td>"
 
 
 def _words(place: int, grid: Grid) -> str:

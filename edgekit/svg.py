@@ -79,7 +79,7 @@ def bar(x: float, y: float, width: float, height: float, kind: str, title: str =
 
 
 def front(points: Sequence[Point], x_name: str, y_name: str, width: int = 760, height: int = 360) -> str:
-    """Accuracy against cost: up and to the left is better; the best of both are joined by a line.
+    """Accuracy against cost: up and to the left is better; a line rises along the best of both.
 
     Costs that lie further apart than one to ten stand on a logarithmic axis.
     """
@@ -91,8 +91,9 @@ def front(points: Sequence[Point], x_name: str, y_name: str, width: int = 760, h
     for tick in log_ticks(x.low, x.high) if x.log else ticks(x.low, x.high):
         parts.append(text(x(tick), height - bottom + 18, f"{tick:g}", "middle", "soft"))
     parts += [text(left - 8, y(tick) + 4, f"{tick:g}", "end", "soft") for tick in ticks(y.low, y.high)]
-    best = "L".join(f"{x(p.x):.1f} {y(p.y):.1f}" for p in _best(points))
-    parts.append(line(f"M{best}", "soft"))
+    first, *others = _best(points)
+    steps = "".join(f"H{x(p.x):.1f}V{y(p.y):.1f}" for p in others)
+    parts.append(line(f"M{x(first.x):.1f} {y(first.y):.1f}{steps}", "soft"))
     parts += [_mark(x(p.x), y(p.y), p, hue(i)) for i, p in enumerate(points)]
     parts += _names(points, x, y, (left, width))
     parts.append(text((width + left - right) / 2, height - 8, x_name, "middle"))
@@ -166,7 +167,7 @@ def ticks(low: float, high: float) -> list[float]:
     power = 10.0 ** math.floor(math.log10((high - low) / 4))
     step = next(m * power for m in (5, 2, 1) if m * power <= (high - low) / 4)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{place * step:.6g}") for place in range(first, last + 1)]
+    return [float(f"{place * step:.12g}") for place in range(first, last + 1)]
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -62,12 +62,12 @@ def _verdict(report: Report) -> Iterator[Block]:
     columns = ["variant", *figures, "size", "latency", "range", "INT8 convs", "engine", "verdict"]
     yield Grid(columns, [_variant(each, figures) for each in report.variants])
     yield Text(f"Latency is the median with its range. {f'Measured on {report.host}.' if report.host else ''}".strip())
-    for each in report.variants[1:]:
-        if each.outcome == "PASS":
-            yield Folded(f"{each.name}: {each.outcome}, the gate's reasons", [Lines(each.reasons)])
+    for name, found in report.evidence.variants.items():
+        if found.outcome == "PASS":
+            yield Folded(f"{name}: PASS, the gate's reasons", [Lines(found.reasons)])
         else:
-            yield Text(f"{each.name}: {each.outcome}")
-            yield Lines(each.reasons)
+            yield Text(f"{name}: {found.outcome}")
+            yield Lines(found.reasons)
     if report.evidence.allowed:
         yield Text(f"Allowed by hand, against the gate: {', '.join(report.evidence.allowed)}.")
 
@@ -77,10 +77,12 @@ def _tile(name: str, report: Report, value: str, framework: str) -> tuple[str, s
 
 
 def _variant(row: VariantRow, figures: Sequence[str]) -> list[str]:
-    done = "" if row.int8_convolutions is None else "{} of {}".format(*row.int8_convolutions)
     shares = [_share(row.figures.get(name)) for name in figures]
-    times = _median(row.latency), _range(row.latency)
-    return [row.name, *shares, _size(row.size), *times, done, row.engine, row.outcome or ""]
+    cells = [row.name, *shares, _size(row.size), _median(row.latency), _range(row.latency)]
+    if row.evidence is None:
+        return [*cells, "", "", ""]
+    done = row.evidence.int8_convolutions
+    return [*cells, "{} of {}".format(*done) if done else "", row.evidence.engine, row.evidence.outcome]
 
 
 def _front(report: Report) -> Iterator[Block]:

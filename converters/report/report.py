@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from edgekit.bundle import Evidence, Outcome
+from edgekit.bundle import Evidence, Outcome, VariantEvidence
+from edgekit.converters.gate import Verdict, worst
 from edgekit.converters.paired import Interval, outcomes
 from edgekit.converters.report.changed import Changed
 from edgekit.converters.report.classes import (
@@ -22,7 +23,6 @@ from edgekit.converters.report.reliability import Reliability, reliability_of
 from edgekit.converters.scores import ClassificationScore, Score
 
 FRAMEWORK = "framework"
-_RANK: dict[Outcome, int] = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2}
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class VariantRow:
-    """The framework, or one artifact: what was found of it. None: not measured, or not judged."""
+    """The framework, which has no `evidence` of its own, or one artifact. None: not measured."""
 
     name: str
-    engine: str
     figures: Mapping[str, float]
     size: int | None
     latency: Latency | None
-    int8_convolutions: tuple[int, int] | None = None
-    outcome: Outcome | None = None
-    reasons: tuple[str, ...] = ()
+    evidence: VariantEvidence | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +116,7 @@ class Report:
     @property
     def outcome(self) -> Outcome:
         """The worst of all variants'."""
-        found = [each.outcome for each in self.variants if each.outcome is not None]
-        return max(found, key=_RANK.__getitem__)
+        return worst([Verdict(each.outcome, each.reasons) for each in self.evidence.variants.values()]).outcome
 
     def variant(self, name: str) -> VariantRow:
         return next(each for each in self.variants if each.name == name)
@@ -194,21 +190,10 @@ def report_of(
     )
 
 
-def _variants(evidence: Evidence, sizes: Mapping[str, int], latency: Mapping[str, Latency]) -> list[VariantRow]:
-    first = VariantRow(FRAMEWORK, "", evidence.framework, sizes.get(FRAMEWORK), latency.get(FRAMEWORK))
-    return [first] + [
-        VariantRow(
-            name,
-            found.engine,
-            found.figures,
-            sizes.get(name),
-            latency.get(name),
-            found.int8_convolutions,
-            found.outcome,
-            found.reasons,
-        )
-        for name, found in evidence.variants.items()
-    ]
+def _variants(evidence: Evidence, sizes: Mapping[str, int], latency: Mapping[str, Latency]) -> Iterator[VariantRow]:
+    yield VariantRow(FRAMEWORK, evidence.framework, sizes.get(FRAMEWORK), latency.get(FRAMEWORK))
+    for name, found in evidence.variants.items():
+        yield VariantRow(name, found.figures, sizes.get(name), latency.get(name), found)
 
 
 def _candidate(row: VariantRow, figure: str) -> Candidate:
