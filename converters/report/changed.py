@@ -1,6 +1,8 @@
 """The pictures on which two models part: what each of them answered, and where in the picture it looked.
 
-changed_answers(dataset, Side("framework", score, task, module), Side("onnx-int8", score, session_task))
+    changed_answers(dataset, Side("framework", score, task, module), Side("onnx-int8", score, session_task))
+
+What is shown is made here, small and as JPEG, so that a report can be kept without the data.
 """
 
 from __future__ import annotations

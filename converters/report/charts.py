@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from edgekit.converters.report.classes import Confusion
@@ -89,7 +90,9 @@ def heat_map(confusion: Confusion, name: str) -> str:
     named = len(labels) <= _NAMED
     edge = 110 if named else 24
     cell = (700 - edge) / len(labels)
-    support = {row: sum(n for (i, _), n in confusion.counts.items() if i == row) for row, _ in confusion.counts}
+    support: Counter[int] = Counter()
+    for (row, _), count in confusion.counts.items():
+        support[row] += count
     side = cell * len(labels)
     parts = [line(f"M{edge} {edge}h{side:.1f}v{side:.1f}h{-side:.1f}z")]
     parts += _edge_names(labels, cell, edge) if named else _edge_titles(edge, side)

@@ -43,25 +43,12 @@ def to_html(report: Report) -> str:
 
 
 def _verdict(report: Report) -> Iterator[Block]:
-    framework, compared = report.variant(FRAMEWORK), report.variant(report.compared)
-    accuracy = _ACCURACY[report.figure]
-    yield Tiles(
-        [
-            ("all variants", report.outcome, "the worst of them"),
-            _tile(
-                accuracy,
-                report,
-                _share(compared.figures.get(report.figure)),
-                _share(framework.figures.get(report.figure)),
-            ),
-            _tile("size", report, _size(compared.size), _size(framework.size)),
-            _tile("latency", report, _median(compared.latency), _median(framework.latency)),
-        ]
-    )
-    figures = list(framework.figures)
+    yield Tiles([("all variants", report.outcome, "the worst of them"), *_tiles(report)])
+    figures = list(report.evidence.framework)
     columns = ["variant", *figures, "size", "latency", "range", "INT8 convs", "engine", "verdict"]
     yield Grid(columns, [_variant(each, figures) for each in report.variants])
-    yield Text(f"Latency is the median with its range. {f'Measured on {report.host}.' if report.host else ''}".strip())
+    if any(each.latency for each in report.variants):
+        yield Text(f"Latency is the median, with its range; measured on {report.host or 'a host that was not named'}.")
     for name, found in report.evidence.variants.items():
         if found.outcome == "PASS":
             yield Folded(f"{name}: PASS, the gate's reasons", [Lines(found.reasons)])
@@ -72,8 +59,16 @@ def _verdict(report: Report) -> Iterator[Block]:
         yield Text(f"Allowed by hand, against the gate: {', '.join(report.evidence.allowed)}.")
 
 
-def _tile(name: str, report: Report, value: str, framework: str) -> tuple[str, str, str]:
-    return f"{name} of {report.compared}", value, f"framework: {framework}"
+def _tiles(report: Report) -> Iterator[tuple[str, str, str]]:
+    """What the compared artifact is like, and below it the framework."""
+    compared, framework = report.variant(report.compared), report.variant(FRAMEWORK)
+    figures = [_share(each.figures.get(report.figure)) for each in (compared, framework)]
+    for name, (value, before) in (
+        (_ACCURACY[report.figure], figures),
+        ("size", (_size(compared.size), _size(framework.size))),
+        ("latency", (_median(compared.latency), _median(framework.latency))),
+    ):
+        yield f"{name} of {report.compared}", value, f"framework: {before}"
 
 
 def _variant(row: VariantRow, figures: Sequence[str]) -> list[str]:
@@ -98,7 +93,7 @@ def _front(report: Report) -> Iterator[Block]:
     if drawn:
         yield Plots(drawn)
         yield Text(
-            "Up and to the left is better; the line joins the best of each plot alone. A full mark is Pareto-optimal "
+            "Up and to the left is better; the line follows the best of each plot alone. A full mark is Pareto-optimal "
             "in everything that was measured: no other is as good in all of it and better in some. A hollow one is "
             "beaten, or lacks a figure."
         )
@@ -127,7 +122,7 @@ def _steps(steps: Sequence[StepRow], accuracy: str) -> Iterator[Block]:
     if not steps:
         yield Text(f"{UNMEASURED}: the recipe has no steps on the model itself.")
         return
-    columns = ["after", accuracy, "95 % of the drop", "MACs", "parameters", "size", "latency", "time taken"]
+    columns = ["after", accuracy, "drop, 95 % interval", "MACs", "parameters", "size", "latency", "time taken"]
     befores = [None, *steps[:-1]]
     yield Grid(columns, [_step(before, after) for before, after in zip(befores, steps, strict=True)])
     yield Text("Each row is the model after a step; in brackets the change against the row before.")
@@ -139,25 +134,20 @@ def _steps(steps: Sequence[StepRow], accuracy: str) -> Iterator[Block]:
 
 def _step(before: StepRow | None, after: StepRow) -> list[str]:
     interval = UNMEASURED if after.interval is None else "{:+.4f} to {:+.4f}".format(*after.interval)
-    change = None if before is None or None in (before.accuracy, after.accuracy) else _drop(before, after)
+    seconds = UNMEASURED if after.seconds is None else f"{after.seconds:.1f} s"
+    accuracy, macs, params = (
+        (getattr(after, name), getattr(before, name, None)) for name in ("accuracy", "macs", "params")
+    )
     return [
         after.title,
-        _share(after.accuracy) + (f" ({change:+.4f})" if change is not None else ""),
-        interval if before is not None else "",
-        _count(after.macs, before.macs if before else None),
-        _count(after.params, before.params if before else None),
+        _share(accuracy[0]) + ("" if None in accuracy else f" ({accuracy[0] - accuracy[1]:+.4f})"),
+        interval if before else "",
+        _count(*macs),
+        _count(*params),
         _size(after.size),
         _latency(after.latency),
-        ""
-        if before is None and after.seconds is None
-        else UNMEASURED
-        if after.seconds is None
-        else f"{after.seconds:.1f} s",
+        seconds if before else "",
     ]
-
-
-def _drop(before: StepRow, after: StepRow) -> float:
-    return (after.accuracy or 0.0) - (before.accuracy or 0.0)
 
 
 def _classes(report: Report) -> Iterator[Block]:

@@ -42,7 +42,6 @@ class StepRow:
     size: bytes. figures, notes: the step's own words. seconds: what it took on this host.
     """
 
-    kind: str
     title: str
     accuracy: float | None = None
     interval: Interval | None = None

@@ -57,8 +57,8 @@ def occlusion(classify: Callable[[Image], Classification], image: Image, label: 
 def grad_cam(module: nn.Module, spec: InputSpec, head: Softmax, image: Image, label: int) -> Saliency | None:
     """Which places of the last feature map speak for `label`; None where the module has no map to look at.
 
-    The map is the last output of a layer that is more than one pixel high and wide. Its channels are weighted by the
-    mean gradient of the label's output, logit or probability as the module gives it.
+    The map is the last output of a layer that is more than one pixel high and wide and on the way to the answer. Its
+    channels are weighted by the mean gradient of the label's output, logit or probability as the module gives it.
     """
     tensor, placement = preprocess(image, spec)
     maps: list[torch.Tensor] = []
@@ -72,9 +72,9 @@ def grad_cam(module: nn.Module, spec: InputSpec, head: Softmax, image: Image, la
             hook.remove()
     if not maps:
         return None
-    features = maps[-1]
     output = (outputs if isinstance(outputs, torch.Tensor) else outputs[0])[0, head.first + label]
-    (gradient,) = torch.autograd.grad(output, features)
+    gradients = torch.autograd.grad(output, maps, allow_unused=True)
+    features, gradient = [pair for pair in zip(maps, gradients, strict=True) if pair[1] is not None][-1]
     weights = gradient.mean((2, 3), keepdim=True)
     cam = (weights * features).sum(1)[0].clamp(min=0).detach().numpy()
     return Saliency(_on_picture(cam, spec, placement), cam.shape)

@@ -77,9 +77,8 @@ def whole() -> Report:
         latency={"framework": Latency(12.34, 11.5, 15.25), "onnx-int8": Latency(3.21, 3.125, 4.5)},
         host="a board with two cores",
         steps=(
-            StepRow("start", "as it came", 0.9, None, 2_000_000, 40_000),
+            StepRow("as it came", 0.9, None, 2_000_000, 40_000),
             StepRow(
-                "prune",
                 "prune 30 %",
                 0.85,
                 (0.01, 0.0912),
