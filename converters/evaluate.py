@@ -211,7 +211,7 @@ def _find(dataset: Dataset, strong: list[Detections]) -> tuple[Truths, int]:
         labels += sample.labels[single].tolist()
         pictures += [place] * len(best)
         ious += [round(float(each), 6) for each in best]
-        wrong += int((~_in_crowd(sample, found[missed])).sum())
+        wrong += int((~in_crowd(sample, found[missed])).sum())
     return Truths(tuple(pictures), tuple(labels), tuple(ious)), wrong
 
 
@@ -232,7 +232,8 @@ def greedy(
     return best, missed
 
 
-def _in_crowd(sample: Sample, found: Detections) -> np.typing.NDArray[np.bool_]:
+def in_crowd(sample: Sample, found: Detections) -> np.typing.NDArray[np.bool_]:
+    """Which detections lie by half or more in a crowd of their label, and so count neither way."""
     crowds, labels = sample.boxes[sample.crowd], sample.labels[sample.crowd]
     if not len(crowds) or not len(found):
         return np.zeros(len(found), np.bool_)

@@ -10,9 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TypeAlias
 
 HUES = 8
-_LETTER, _LINE = 6.4, 14.0  # pixels of the 12 px font: the mean width of a letter, the height of a line
+Room: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
+_LETTER, _LINE = 6.8, 14.0  # pixels of the 12 px font: the mean width of a letter, the height of a line
 
 
 def hue(number: int) -> str:
@@ -95,7 +97,7 @@ def front(points: Sequence[Point], x_name: str, y_name: str, width: int = 760, h
     steps = "".join(f"H{x(p.x):.1f}V{y(p.y):.1f}" for p in others)
     parts.append(line(f"M{x(first.x):.1f} {y(first.y):.1f}{steps}", "soft"))
     parts += [_mark(x(p.x), y(p.y), p, hue(i)) for i, p in enumerate(points)]
-    parts += _names(points, x, y, (left, width))
+    parts += _names(points, x, y, (left, _LINE / 2, width, height - bottom - _LINE / 2))
     parts.append(text((width + left - right) / 2, height - 8, x_name, "middle"))
     parts.append(text(14, height / 2, y_name, "middle", turned=True))
     return picture(width, height, parts, f"{y_name} against {x_name}")
@@ -116,13 +118,13 @@ def _mark(x: float, y: float, point: Point, kind: str) -> str:
     )
 
 
-def _names(points: Sequence[Point], x: Scale, y: Scale, edges: tuple[float, float]) -> list[str]:
+def _names(points: Sequence[Point], x: Scale, y: Scale, room: Room) -> list[str]:
     """Each point's name beside its mark, or further off at the end of a thin line where others stand in the way."""
     taken = [(x(p.x) - 7, x(p.x) + 7, y(p.y)) for p in points]
     parts = []
     for i, p in enumerate(points):
         at, width = (x(p.x), y(p.y)), _LETTER * len(p.name)
-        start, middle = _free(*at, width, taken, edges)
+        start, middle = _free(*at, width, taken, room)
         taken.append((start, start + width, middle))
         if abs(middle - at[1]) > _LINE:
             near = start if start > at[0] else start + width
@@ -132,16 +134,20 @@ def _names(points: Sequence[Point], x: Scale, y: Scale, edges: tuple[float, floa
 
 
 def _free(
-    x: float, y: float, width: float, taken: Sequence[tuple[float, float, float]], edges: tuple[float, float]
+    x: float, y: float, width: float, taken: Sequence[tuple[float, float, float]], room: Room
 ) -> tuple[float, float]:
-    """Where words of a width begin, and their middle's height: as near to (x, y) as nothing else stands."""
+    """Where words of a width begin, and their middle's height: as near to (x, y) as nothing else stands.
+
+    Where there is no room at all they stand on others, beside their mark.
+    """
+    left_edge, top, right_edge, bottom = room
     for away in range(2 * len(taken) + 2):
         middle = y + (away + 1) // 2 * _LINE * (1 if away % 2 else -1)
         for start in (x + 11, x - 11 - width):
             clear = all(
                 start + width < left or start > right or abs(middle - other) >= _LINE for left, right, other in taken
             )
-            if clear and start >= edges[0] and start + width <= edges[1] and middle > _LINE / 2:
+            if clear and start >= left_edge and start + width <= right_edge and top <= middle <= bottom:
                 return start, middle
     return x + 11, y
 

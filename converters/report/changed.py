@@ -17,7 +17,7 @@ import numpy.typing as npt
 from torch import nn
 
 from edgekit.converters.data import Dataset, Sample
-from edgekit.converters.evaluate import greedy
+from edgekit.converters.evaluate import greedy, in_crowd
 from edgekit.converters.paired import outcomes
 from edgekit.converters.report.saliency import Saliency, grad_cam, occlusion
 from edgekit.converters.scores import ClassificationScore, Score
@@ -167,6 +167,8 @@ def _detected(sample: Sample, before: Side, after: Side, outcome: Outcome) -> Ch
         assert isinstance(side.task, Detector)
         found = side.task(image)
         best, wrong = greedy(sample.boxes[~sample.crowd], sample.labels[~sample.crowd], found)
+        counts = ~(wrong & in_crowd(sample, found))
+        found, wrong = found[counts], wrong[counts]
         answers.append(Answer(f"{int((~wrong).sum())} right and {int(wrong.sum())} wrong"))
         missed = sample.boxes[~sample.crowd][best == 0]
         shown.append((_jpeg(boxed(image, found, wrong, missed, side.task.labels), _WIDE), side.name))

@@ -98,7 +98,7 @@ def heat_map(confusion: Confusion, name: str) -> str:
     parts += _edge_names(labels, cell, edge) if named else _edge_titles(edge, side)
     for (i, j), count in sorted(confusion.counts.items()):
         told = f"{labels[i]} given as {labels[j]}: {count} of {support[i]}"
-        opacity = 0.15 + 0.85 * count / support[i]
+        opacity = 0.3 + 0.7 * count / support[i]
         kind = "hue0" if i == j else "hue1"
         parts.append(bar(edge + j * cell, edge + i * cell, cell, cell, kind, told, opacity))
     return picture(700, 702, parts, f"confusion matrix of {name}", fluid=True)

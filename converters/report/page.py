@@ -122,7 +122,7 @@ def _steps(steps: Sequence[StepRow], accuracy: str) -> Iterator[Block]:
     if not steps:
         yield Text(f"{UNMEASURED}: the recipe has no steps on the model itself.")
         return
-    columns = ["after", accuracy, "drop, 95 % interval", "MACs", "parameters", "size", "latency", "time taken"]
+    columns = ["after", accuracy, "drop, 95 % interval", "MACs", "params", "size", "latency", "time"]
     befores = [None, *steps[:-1]]
     yield Grid(columns, [_step(before, after) for before, after in zip(befores, steps, strict=True)])
     yield Text("Each row is the model after a step; in brackets the change against the row before.")

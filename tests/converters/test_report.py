@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.bundle import Evidence, VariantEvidence
+from edgekit.converters.data import Dataset, DataSpec, open_dataset
+from edgekit.converters.evaluate import evaluate_detector
 from edgekit.converters.report.changed import Answer, Changed
 from edgekit.converters.report.classes import class_rows, commonest, confusion_of
 from edgekit.converters.report.front import Candidate, pareto
 from edgekit.converters.report.page import UNMEASURED, to_html, write_report
 from edgekit.converters.report.reliability import BINS, calibration, reliability_of
 from edgekit.converters.report.report import Latency, Layer, Report, StepRow, report_of, weakest
-from edgekit.converters.scores import (
-    Candidates,
-    ClassificationScore,
-    ClassScore,
-    DetectedClass,
-    DetectionScore,
-    Truths,
-    confusion,
-    ratio,
-)
+from edgekit.converters.scores import ClassificationScore, ClassScore, DetectionScore, confusion, ratio
+from edgekit.frames import Detections, Image
 
 HOSTILE = "<script>alert('milk')</script>"
 LABELS = ("apple", "banana", HOSTILE)
@@ -344,28 +340,50 @@ def test_an_embedding_gives_no_confidence_to_be_calibrated() -> None:
     assert reliability_of(replace(SCORES["framework"], confidences=())) is None
 
 
-def detected(ious: tuple[float, ...], hits: tuple[int, ...]) -> DetectionScore:
-    """Two pictures, two true boxes; four detections, of which one is below the threshold and one counts neither way."""
-    candidates = Candidates((0, 0, 1, 1), (0, 0, 0, 0), (0.9, 0.8, 0.7, 0.1), hits, (0, 0, 1023, 0))
-    truths = Truths((0, 1), (0, 0), ious)
-    classes = (DetectedClass("milk", 0, 2, 0.5, 0.6, 0.5), DetectedClass(HOSTILE, 1, 0, None, None, None))
-    return DetectionScore(2, 2, 0.3, 0.5, 0.6, 0.55, None, None, None, 0.5, 0.5, 0.8, classes, truths, candidates)
+@pytest.fixture
+def shelf(tmp_path: Path) -> Dataset:
+    """Two pictures of one milk each, that show their own place in blue; in the second there is a crowd on the right."""
+    for i in range(2):
+        assert cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((64, 128, 3), (i, 0, 0), np.uint8))
+    boxes = [(0, [8, 8, 40, 40], 0), (1, [8, 8, 40, 40], 0), (1, [64, 0, 64, 64], 1)]
+    annotations = [
+        {"id": i, "image_id": image, "category_id": 1, "bbox": box, "area": 1600, "iscrowd": crowd}
+        for i, (image, box, crowd) in enumerate(boxes, 1)
+    ]
+    pictures = [{"id": i, "file_name": f"{i}.png", "width": 128, "height": 64} for i in range(2)]
+    whole = {"images": pictures, "annotations": annotations, "categories": [{"id": 1, "name": "milk"}]}
+    (tmp_path / "truth.json").write_text(json.dumps(whole))
+    return open_dataset(DataSpec("coco", "truth.json"), ("milk", HOSTILE), tmp_path)
 
 
-def test_a_detector_is_calibrated_by_what_it_runs_with_at_iou_one_half() -> None:
-    found = reliability_of(detected((0.8, 0.0), (1, 2, 0, 1)))
+def detected(shelf: Dataset, second: float) -> DetectionScore:
+    """The first milk is found at 0.9 and something beside it at 0.8; the second at `second`, and one of the crowd."""
+    milk, nothing, one_of_many = [8, 8, 48, 48], [80, 8, 120, 48], [70, 8, 90, 40]
+    answers = [([milk, nothing], [0.9, 0.8]), ([one_of_many, milk], [0.7, second])]
+
+    def detect(image: Image) -> Detections:
+        boxes, scores = answers[int(image[0, 0, 0])]
+        return Detections(np.array(boxes, np.float32), np.array(scores, np.float32), np.zeros(2, np.int64))
+
+    return evaluate_detector(detect, shelf, threshold=0.3)
+
+
+def test_a_detector_is_calibrated_by_what_it_runs_with_and_what_counts(shelf: Dataset) -> None:
+    found = reliability_of(detected(shelf, second=0.1))
     assert found is not None
-    assert found.count == 2
-    assert found.ece == pytest.approx((abs(1 - 0.9) + 0.8) / 2)
+    assert found.count == 2  # the one in the crowd counts neither way, and 0.1 is below the threshold
+    assert found.ece == pytest.approx(((1 - 0.9) + 0.8) / 2, abs=1e-6)
 
 
-def test_a_detectors_page_has_ap_for_recall_and_no_confusions() -> None:
-    scores = {"framework": detected((0.8, 0.6), (1, 1, 0, 1)), "onnx-int8": detected((0.8, 0.0), (1, 2, 0, 1))}
+def test_a_detectors_page_has_ap_for_recall_and_no_confusions(shelf: Dataset) -> None:
+    scores = {"framework": detected(shelf, second=0.85), "onnx-int8": detected(shelf, second=0.1)}
     evidence = replace(
         EVIDENCE, framework=scores["framework"].figures(), variants={"onnx-int8": found(scores["onnx-int8"])}
     )
     page = Page(to_html(report_of("cart", 1, evidence, scores)))
-    assert page.tables["Classes"][0][1:] == [["milk", "2", "0.5000", "0.5000", "0.0000"]]
+    before, after = (f"{score.ap:.4f}" for score in scores.values())
+    loss = f"{scores['framework'].ap - scores['onnx-int8'].ap:.4f}"
+    assert page.tables["Classes"][0][1:] == [["milk", "2", before, after, loss]]
     assert UNMEASURED in page.said["Confusions"]
     assert "Of 2 true boxes, 1 were lost" in page.said["Pictures that changed their answer"]
 
