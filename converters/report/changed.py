@@ -172,7 +172,8 @@ def _detected(sample: Sample, before: Side, after: Side, outcome: Outcome) -> Ch
         answers.append(Answer(f"{int((~wrong).sum())} right and {int(wrong.sum())} wrong"))
         missed = sample.boxes[~sample.crowd][best == 0]
         shown.append((_jpeg(boxed(image, found, wrong, missed, side.task.labels), _WIDE), side.name))
-    truth = f"{int((~sample.crowd).sum())} true boxes"
+    boxes = int((~sample.crowd).sum())
+    truth = f"{boxes} true {'box' if boxes == 1 else 'boxes'}"
     return Changed(sample.name, outcome, truth, answers[0], answers[1], tuple(shown))
 
 

@@ -33,8 +33,8 @@ class Placed:
 def pareto(candidates: Sequence[Candidate]) -> tuple[Placed, ...]:
     """Each candidate's place, in the order given.
 
-    Judged by accuracy and by those of latency and size that any candidate has: to leave out what was not measured
-    would make a front of guesses, and to leave out the candidates that were is worse.
+    Judged by accuracy and by those of latency and size that any candidate has. A candidate that lacks one of them
+    stands nowhere and beats nobody: whether it does is not known.
     """
     costs = tuple(
         name for name in ("latency_ms", "size") if any(getattr(each, name) is not None for each in candidates)

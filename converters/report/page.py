@@ -8,11 +8,19 @@ from pathlib import Path
 from edgekit.converters.report.changed import Answer, Changed
 from edgekit.converters.report.charts import front_plot, heat_map, layer_bars, reliability_plot
 from edgekit.converters.report.front import Placed
-from edgekit.converters.report.report import FRAMEWORK, Latency, Report, StepRow, VariantRow
+from edgekit.converters.report.report import FRAMEWORK, Report, StepRow, VariantRow
+from edgekit.converters.report.units import (
+    UNMEASURED,
+    told_count,
+    told_latency,
+    told_median,
+    told_range,
+    told_share,
+    told_size,
+)
 from edgekit.files import write_text
 from edgekit.page import Block, Folded, Grid, Lines, Pictures, Plot, Plots, Section, Text, Tiles, render
 
-UNMEASURED = "not measured"
 _ACCURACY = {"top1": "top-1", "ap": "AP"}
 _COST = {"latency_ms": "latency", "size": "size", "accuracy": "accuracy"}
 _WORST = 20  # classes that are shown at once
@@ -25,9 +33,7 @@ def write_report(report: Report, path: Path | str) -> None:
 
 def to_html(report: Report) -> str:
     """The page as text."""
-    lead = (
-        f"{report.evidence.images} evaluation pictures; {report.compared} is what the framework is held against below."
-    )
+    lead = f"{report.evidence.images} evaluation pictures; {report.compared} is held against the framework below."
     sections = [
         Section("Verdict", list(_verdict(report))),
         Section("Accuracy, latency and size", list(_front(report))),
@@ -62,18 +68,18 @@ def _verdict(report: Report) -> Iterator[Block]:
 def _tiles(report: Report) -> Iterator[tuple[str, str, str]]:
     """What the compared artifact is like, and below it the framework."""
     compared, framework = report.variant(report.compared), report.variant(FRAMEWORK)
-    figures = [_share(each.figures.get(report.figure)) for each in (compared, framework)]
+    figures = [told_share(each.figures.get(report.figure)) for each in (compared, framework)]
     for name, (value, before) in (
         (_ACCURACY[report.figure], figures),
-        ("size", (_size(compared.size), _size(framework.size))),
-        ("latency", (_median(compared.latency), _median(framework.latency))),
+        ("size", (told_size(compared.size), told_size(framework.size))),
+        ("latency", (told_median(compared.latency), told_median(framework.latency))),
     ):
         yield f"{name} of {report.compared}", value, f"framework: {before}"
 
 
 def _variant(row: VariantRow, figures: Sequence[str]) -> list[str]:
-    shares = [_share(row.figures.get(name)) for name in figures]
-    cells = [row.name, *shares, _size(row.size), _median(row.latency), _range(row.latency)]
+    shares = [told_share(row.figures.get(name)) for name in figures]
+    cells = [row.name, *shares, told_size(row.size), told_median(row.latency), told_range(row.latency)]
     if row.evidence is None:
         return [*cells, "", "", ""]
     done = row.evidence.int8_convolutions
@@ -109,7 +115,7 @@ def _front(report: Report) -> Iterator[Block]:
 def _placed(place: Placed) -> list[str]:
     each = place.candidate
     latency = UNMEASURED if each.latency_ms is None else f"{each.latency_ms:.2f} ms"
-    return [each.name, _share(each.accuracy), latency, _size(each.size), _standing(place)]
+    return [each.name, told_share(each.accuracy), latency, told_size(each.size), _standing(place)]
 
 
 def _standing(place: Placed) -> str:
@@ -140,12 +146,12 @@ def _step(before: StepRow | None, after: StepRow) -> list[str]:
     )
     return [
         after.title,
-        _share(accuracy[0]) + ("" if None in accuracy else f" ({accuracy[0] - accuracy[1]:+.4f})"),
+        told_share(accuracy[0]) + ("" if None in accuracy else f" ({accuracy[0] - accuracy[1]:+.4f})"),
         interval if before else "",
-        _count(*macs),
-        _count(*params),
-        _size(after.size),
-        _latency(after.latency),
+        told_count(*macs),
+        told_count(*params),
+        told_size(after.size),
+        told_latency(after.latency),
         seconds if before else "",
     ]
 
@@ -154,7 +160,7 @@ def _classes(report: Report) -> Iterator[Block]:
     what = "recall" if report.figure == "top1" else "AP"
     thing = "pictures" if report.figure == "top1" else "boxes"
     columns = ["class", thing, *report.scored, "largest loss"]
-    rows = [[row.label, str(row.support), *map(_share, row.figures), f"{row.lost:.4f}"] for row in report.classes]
+    rows = [[row.label, str(row.support), *map(told_share, row.figures), f"{row.lost:.4f}"] for row in report.classes]
     yield Text(f"The {what} of each class, by whom; the class that lost most comes first.")
     yield Grid(columns, rows[:_WORST])
     if rows[_WORST:]:
@@ -262,33 +268,3 @@ def _origin(report: Report) -> Iterator[Block]:
     evidence = report.evidence
     yield Grid(["data", "digest"], [[name, digest] for name, digest in evidence.data.items()], words=[1])
     yield Grid(["tool", "version"], [[name, version] for name, version in evidence.tools.items()])
-
-
-def _share(figure: float | None) -> str:
-    return UNMEASURED if figure is None else f"{figure:.4f}"
-
-
-def _size(size: int | None) -> str:
-    if size is None:
-        return UNMEASURED
-    return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-
-
-def _median(latency: Latency | None) -> str:
-    return UNMEASURED if latency is None else f"{latency.median_ms:.2f} ms"
-
-
-def _range(latency: Latency | None) -> str:
-    return UNMEASURED if latency is None else f"{latency.low_ms:.2f} to {latency.high_ms:.2f}"
-
-
-def _latency(latency: Latency | None) -> str:
-    return UNMEASURED if latency is None else f"{_median(latency)} ({_range(latency)})"
-
-
-def _count(count: int | None, before: int | None) -> str:
-    """A number of operations or parameters, and its change in percent."""
-    if count is None:
-        return UNMEASURED
-    told = f"{count / 1e6:.2f} M" if count >= 1e6 else f"{count / 1e3:.1f} k"
-    return f"{told} ({count / before - 1:+.1%})" if before else told

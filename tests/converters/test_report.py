@@ -21,9 +21,10 @@ from edgekit.converters.evaluate import evaluate_detector
 from edgekit.converters.report.changed import Answer, Changed
 from edgekit.converters.report.classes import class_rows, commonest, confusion_of
 from edgekit.converters.report.front import Candidate, pareto
-from edgekit.converters.report.page import UNMEASURED, to_html, write_report
+from edgekit.converters.report.page import to_html, write_report
 from edgekit.converters.report.reliability import BINS, calibration, reliability_of
 from edgekit.converters.report.report import Latency, Layer, Report, StepRow, report_of, weakest
+from edgekit.converters.report.units import UNMEASURED
 from edgekit.converters.scores import ClassificationScore, ClassScore, DetectionScore, confusion, ratio
 from edgekit.frames import Detections, Image
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -125,6 +126,20 @@ def test_a_net_without_a_feature_map_has_no_grad_cam() -> None:
     assert grad_cam(Flat().eval(), SPEC, Softmax(), lit(0, 0), 1) is None
 
 
+def test_a_map_that_the_answer_does_not_come_from_is_passed_over() -> None:
+    class WithByproduct(Corner):
+        def __init__(self) -> None:
+            super().__init__(0, 0)
+            self.byproduct = nn.MaxPool2d(8)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return super().forward(x), self.byproduct(x)
+
+    found = grad_cam(WithByproduct().eval(), SPEC, Softmax(), lit(0, 0), 1)
+    assert found is not None
+    assert found.grid == (8, 8)
+
+
 def test_grad_cam_lies_where_the_letterbox_put_the_picture() -> None:
     """The net sees the input's upper left quarter, which shows the left half's upper part of a wide picture, below
     half a band of padding."""
@@ -241,6 +256,21 @@ def test_a_detectors_pictures_show_what_each_side_found(shelf: Dataset) -> None:
     assert yellowish(missed) > 100
     assert not yellowish(found)
     assert not yellowish(wrong)
+
+
+def test_what_lies_in_a_crowd_is_neither_right_nor_wrong(shelf: Dataset) -> None:
+    crowd = np.array([[8, 8, 48, 48], [80, 8, 120, 48]], np.float32)
+    first = replace(
+        shelf.samples[0],
+        boxes=crowd,
+        labels=np.zeros(2, np.int64),
+        crowd=np.array([False, True]),
+        areas=np.full(2, 1600, np.float32),
+    )
+    shelf = replace(shelf, samples=(first,))
+    left, right = detecting("float", Finds((8, 8, 48, 48)), shelf), detecting("int8", Finds((80, 8, 120, 48)), shelf)
+    (lost,) = changed_answers(shelf, left, right)
+    assert (lost.truth, lost.after.label) == ("1 true box", "0 right and 0 wrong")
 
 
 def greenish(pixels: np.ndarray) -> int:
