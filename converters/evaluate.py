@@ -69,8 +69,11 @@ def evaluate_classifier(
     for each label. Equal scores go to the earlier label.
     """
     truth = _true_labels(dataset)
-    ranked = [_ranking(answer, sample, dataset) for sample, answer in _answers(classify, dataset, progress)]
-    return _classification_score(truth, np.array(ranked, np.int64), dataset.labels)
+    ranked, confidences = [], []
+    for sample, answer in _answers(classify, dataset, progress):
+        ranked.append(_ranking(answer, sample, dataset))
+        confidences.append(round(answer.score, 6))
+    return _classification_score(truth, np.array(ranked, np.int64), dataset.labels, tuple(confidences))
 
 
 def evaluate_embedder(
@@ -155,7 +158,9 @@ def _ranking(answer: Classification, sample: Sample, dataset: Dataset) -> IntArr
     return np.argsort(-answer.scores, kind="stable")[:5]
 
 
-def _classification_score(truth: IntArray, ranked: IntArray, labels: tuple[str, ...]) -> ClassificationScore:
+def _classification_score(
+    truth: IntArray, ranked: IntArray, labels: tuple[str, ...], confidences: tuple[float, ...] = ()
+) -> ClassificationScore:
     """`ranked`: (pictures, up to 5) labels, best first."""
     answers = ranked[:, 0]
     table = confusion(truth, answers, len(labels))
@@ -172,6 +177,7 @@ def _classification_score(truth: IntArray, ranked: IntArray, labels: tuple[str, 
         classes=classes,
         truth=tuple(truth.tolist()),
         answers=tuple(answers.tolist()),
+        confidences=confidences,
     )
 
 
@@ -206,7 +212,7 @@ def _find(dataset: Dataset, strong: list[Detections]) -> tuple[Truths, int]:
         pictures += [place] * len(best)
         ious += [round(float(each), 6) for each in best]
         areas += sample.areas[single].tolist()
-        wrong += int((~_in_crowd(sample, found[missed])).sum())
+        wrong += int((~in_crowd(sample, found[missed])).sum())
     return Truths(tuple(pictures), tuple(labels), tuple(ious), tuple(areas)), wrong
 
 
@@ -227,7 +233,8 @@ def greedy(
     return best, missed
 
 
-def _in_crowd(sample: Sample, found: Detections) -> np.typing.NDArray[np.bool_]:
+def in_crowd(sample: Sample, found: Detections) -> np.typing.NDArray[np.bool_]:
+    """Which detections lie by half or more in a crowd of their label, and so count neither way."""
     crowds, labels = sample.boxes[sample.crowd], sample.labels[sample.crowd]
     if not len(crowds) or not len(found):
         return np.zeros(len(found), np.bool_)

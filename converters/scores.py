@@ -32,7 +32,8 @@ class ClassScore:
 @dataclass(frozen=True)
 class ClassificationScore:
     """How a classifier did. `top5` is None where there are five labels or fewer; `mean_recall` is over the classes
-    that occur. truth, answers: the label of each picture, true and given, in the data set's order."""
+    that occur. truth, answers: the label of each picture, true and given, in the data set's order. confidences: the
+    probability that each answer came with; empty for an embedding, which gives none."""
 
     images: int
     top1: float
@@ -41,6 +42,7 @@ class ClassificationScore:
     classes: tuple[ClassScore, ...]
     truth: tuple[int, ...]
     answers: tuple[int, ...]
+    confidences: tuple[float, ...] = ()
 
     @property
     def confusion(self) -> IntArray:

@@ -28,10 +28,10 @@ def bench(
     from edgekit.benchmarks.bench import COLUMNS, rows, sections
     from edgekit.benchmarks.bench import bench as measure
     from edgekit.benchmarks.measure import Rounds
-    from edgekit.benchmarks.report import render
     from edgekit.bundle import Bundle
     from edgekit.cli import show
     from edgekit.files import write_text
+    from edgekit.page import render
     from edgekit.profile import DeviceProfile
 
     for path in filter(None, (html, None if json == Path("-") else json)):
