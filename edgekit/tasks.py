@@ -18,7 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from edgekit.bundle import Bundle, Variant
@@ -29,7 +28,7 @@ from edgekit.errors import EngineMissing
 from edgekit.frames import Classification, Detections, FloatArray, Image
 from edgekit.hostplan import Plans
 from edgekit.plan import EngineName, EnginePlan
-from edgekit.preprocess import Placement, preprocess
+from edgekit.preprocess import Canvas, Placement
 from edgekit.profile import DeviceProfile
 
 _log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class _Task:
         self.variant: Variant | None = None
         self.planned = False
         self.stages_ms: dict[str, float] = {}
-        self._tensor: npt.NDArray[Any] = np.empty(spec.shape, spec.dtype)
+        self._canvas = Canvas(spec)
 
     def __enter__(self: Opened) -> Opened:
         return self
@@ -68,9 +67,9 @@ class _Task:
     def _run(self, image: Image, stage: str) -> tuple[tuple[npt.NDArray[Any], ...], Placement, float]:
         """Raw outputs, where the picture lies in the input, and when they were there (performance counter, seconds)."""
         started = time.perf_counter()
-        tensor, placement = preprocess(image, self.spec, out=self._tensor)
+        placement = self._canvas.draw(image)
         prepared = time.perf_counter()
-        outputs = self.session.run(tensor)
+        outputs = self.session.run(self._canvas.tensor)
         answered = time.perf_counter()
         self.stages_ms = {"preprocess": (prepared - started) * 1e3, stage: (answered - prepared) * 1e3}
         return outputs, placement, answered

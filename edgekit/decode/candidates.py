@@ -58,9 +58,10 @@ def objects(rows: FloatArray, threshold: float, head: str) -> tuple[Positions, F
     (likely,) = (rows[:, 4] >= threshold).nonzero()
     classes = rows[likely, 5:]
     probabilities(classes, head)
-    scores = rows[likely, 4] * by_class(classes).max(axis=0)
+    labels = classes.argmax(axis=1)  # and the score by its place: `max(axis=1)` takes more than twice as long
+    scores = rows[likely, 4] * rows[likely, 5 + labels]
     passed = scores >= threshold
-    return likely[passed], scores[passed], classes[passed].argmax(axis=1)
+    return likely[passed], scores[passed], labels[passed]
 
 
 def found(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], labels: npt.NDArray[Any], head: str) -> Detections:
