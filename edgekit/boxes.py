@@ -66,12 +66,12 @@ def nms(
     rectangles = boxes.astype(np.float64)  # x, y, width, height
     rectangles[:, 2:] -= rectangles[:, :2]
     if rectangles[:, 2:].min() <= 0:  # OpenCV takes any two boxes without an area for the same
-        (solid,) = (rectangles[:, 2:] > 0).all(axis=1).nonzero()
+        solid = np.flatnonzero((rectangles[:, 2:] > 0).all(axis=1))
         return solid[nms(boxes[solid], scores[solid], labels[solid], iou, class_agnostic)]
     if not class_agnostic:
         rectangles[:, 0] += labels * _reach(boxes)
     # OpenCV drops a score of 0, and reads boxes from a list three times as fast as from an array.
-    kept = cv2.dnn.NMSBoxes(rectangles.tolist(), np.maximum(scores, _FAINTEST), 0.0, iou)  # type: ignore[arg-type]
+    kept = cv2.dnn.NMSBoxes(rectangles.tolist(), np.maximum(scores, _FAINTEST), 0.0, iou)
     return np.asarray(kept, np.intp)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
@@ -24,6 +24,7 @@ from edgekit.bundle import Bundle, Variant
 from edgekit.contract import AnyHead, DetectionHead, Embedding, InputSpec, Softmax
 from edgekit.decode import decode_classification, decode_detections, decode_embedding
 from edgekit.engines import Session, installed, open_session
+from edgekit.engines.compiled import usual_folder
 from edgekit.errors import EngineMissing
 from edgekit.frames import Classification, Detections, FloatArray, Image
 from edgekit.hostplan import Plans
@@ -201,7 +202,15 @@ def open_task(
             return open_task(opened, profile, variant, engine, plans)
     board = profile if isinstance(profile, DeviceProfile) else DeviceProfile.load(profile or "generic")
     choice = choose(bundle, board, variant, engine, plans)
-    session = open_session(bundle.artifact(choice.variant), choice.plan)
+    session = open_session(bundle.artifact(choice.variant), _kept_once_compiled(choice.plan))
     task = make_task(session, choice.variant.input, bundle.manifest.head, bundle.manifest.labels)
     task.variant, task.planned = choice.variant, choice.planned
     return task
+
+
+def _kept_once_compiled(plan: EnginePlan) -> EnginePlan:
+    """With the usual place for what OpenVINO compiles, whose INT8 models start in a third of the time from there."""
+    folder = usual_folder()
+    if plan.engine != "openvino" or plan.device != "cpu" or plan.cache_dir is not None or folder is None:
+        return plan
+    return replace(plan, cache_dir=str(folder))

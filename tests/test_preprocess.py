@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
@@ -92,7 +90,8 @@ def test_a_canvas_is_written_all_over_and_nothing_of_the_last_frame_stays(layout
         placement = canvas.draw(image)
         expected, same_place = preprocess(image, spec)
         np.testing.assert_array_equal(tensor, expected)
-        assert canvas.tensor is tensor and placement == same_place
+        assert canvas.tensor is tensor
+        assert placement == same_place
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ class Motion:
 
 def centre_and_size(boxes: FloatArray) -> Values:
     """(n, 4) xyxy as centre x, centre y, width, height."""
-    return np.asarray(boxes, np.float64) @ _CORNERS_TO_CENTRE
+    position: Values = np.asarray(boxes, np.float64) @ _CORNERS_TO_CENTRE
+    return position
 
 
 def _scale_squared(position: Values) -> Values:
