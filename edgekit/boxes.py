@@ -15,6 +15,9 @@ Boxes = npt.NDArray[np.floating[Any]]
 # (x, y, w, h) @ this = (x - w/2, y - h/2, x + w/2, y + h/2), to the last bit: one product instead of six small steps.
 _CENTRE_TO_CORNERS = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]], np.float32)
 
+_FAINTEST = np.finfo(np.float32).smallest_subnormal
+_SMALLEST = np.finfo(np.float32).tiny  # an area to divide by where there is none
+
 
 def area(boxes: Boxes) -> Boxes:
     """(n,): width times height; 0 where a box is turned inside out."""
@@ -29,7 +32,7 @@ def iou(a: Boxes, b: Boxes) -> Boxes:
     width, height = np.maximum(sides, 0, out=sides)
     common = width * height
     union = area(a)[:, None] + area(b) - common
-    shared: Boxes = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    shared: Boxes = common / np.maximum(union, _SMALLEST)
     return shared
 
 
@@ -41,7 +44,8 @@ def xywh_to_xyxy(boxes: Boxes) -> Boxes:
 
 def clip(boxes: Boxes, width: float, height: float) -> FloatArray:
     """The boxes cut off at the edges of a picture of this size. A box wholly outside becomes one without an area."""
-    return np.clip(boxes, 0, (width, height, width, height)).astype(np.float32)
+    inside = np.minimum(np.maximum(boxes, 0), (width, height, width, height))  # half the time of np.clip
+    return inside.astype(np.float32)
 
 
 def nms(
@@ -55,22 +59,20 @@ def nms(
 
     Greedy and per label (`class_agnostic`: over all labels): a box goes if it shares more than `iou` with a better
     one that stayed. Of equal scores the earlier box is the better one. A box without an area is never kept. Needs an
-    `iou` of 0 or more and labels of 0 or more, and no NaN anywhere.
+    `iou`, scores and labels of 0 or more, and no NaN anywhere.
     """
-    order = np.argsort(-scores, kind="stable")
-    rectangles = boxes.T[:, order].astype(np.float64, order="C")  # rows: x, y, width, height
-    rectangles[2:] -= rectangles[:2]
-    if len(order) and rectangles[2:].min() <= 0:  # OpenCV takes any two boxes without an area for the same
-        solid = (rectangles[2:] > 0).all(axis=0)
-        order, rectangles = order[solid], rectangles[:, solid]
-    if not len(order):
-        return order  # OpenCV cannot tell the type of an empty list
+    if not len(boxes):
+        return np.empty(0, np.intp)  # OpenCV cannot tell the type of an empty list
+    rectangles = boxes.astype(np.float64)  # x, y, width, height
+    rectangles[:, 2:] -= rectangles[:, :2]
+    if rectangles[:, 2:].min() <= 0:  # OpenCV takes any two boxes without an area for the same
+        solid = np.flatnonzero((rectangles[:, 2:] > 0).all(axis=1))
+        return solid[nms(boxes[solid], scores[solid], labels[solid], iou, class_agnostic)]
     if not class_agnostic:
-        rectangles[0] += labels[order] * _reach(boxes)
-    # Ranks for scores, since OpenCV drops a score of 0; a list of boxes, since it reads arrays at a third of the speed.
-    ranks = np.arange(len(order), 0, -1, dtype=np.float32)
-    kept = cv2.dnn.NMSBoxes(rectangles.T.tolist(), ranks, 0.0, iou)  # type: ignore[arg-type]
-    return order[np.asarray(kept, np.intp)]
+        rectangles[:, 0] += labels * _reach(boxes)
+    # OpenCV drops a score of 0, and reads boxes from a list three times as fast as from an array.
+    kept = cv2.dnn.NMSBoxes(rectangles.tolist(), np.maximum(scores, _FAINTEST), 0.0, iou)
+    return np.asarray(kept, np.intp)
 
 
 def _reach(boxes: Boxes) -> float:

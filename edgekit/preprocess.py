@@ -15,7 +15,7 @@ pixels, is a plain multiplication.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import ceil, floor
 from typing import Any
 
@@ -70,37 +70,47 @@ class Placement:
         """Boxes (n, 4) in pixels of the frame as pixels of the input, not clipped."""
         return (np.asarray(boxes, np.float64) * self._scale + self._offset).astype(np.float32)
 
-    @property
-    def _scale(self) -> tuple[float, float, float, float]:
-        return self.scale_x, self.scale_y, self.scale_x, self.scale_y
+    @cached_property
+    def _scale(self) -> npt.NDArray[np.float64]:
+        return np.array((self.scale_x, self.scale_y) * 2)
 
-    @property
-    def _offset(self) -> tuple[int, int, int, int]:
-        return self.left, self.top, self.left, self.top
+    @cached_property
+    def _offset(self) -> npt.NDArray[np.float64]:
+        return np.array((self.left, self.top) * 2, np.float64)
 
 
-def preprocess(image: Image, spec: InputSpec, out: Tensor | None = None) -> tuple[Tensor, Placement]:
-    """The tensor of shape `spec.shape` and dtype `spec.dtype` for one picture, and where the picture lies in it.
+def preprocess(image: Image, spec: InputSpec) -> tuple[Tensor, Placement]:
+    """A fresh tensor of shape `spec.shape` and dtype `spec.dtype` for one picture, and where the picture lies in it.
 
-    `image` is (height, width, 3) uint8 BGR, of any strides; it is only read. `out`, where given, is written to and
-    returned: a camera loop makes one tensor with `blank` and hands it in for every frame. It belongs to the caller,
-    who must be done with the last frame's tensor by then. The pixels are the same with and without it.
-
-    ValueError: `image` is no such picture, or `out` does not fit `spec`.
+    `image` is (height, width, 3) uint8 BGR, of any strides; it is only read. ValueError where it is no such picture.
     """
-    height, width = _size(image)
-    placement = place(width, height, spec)
-    tensor = blank(spec) if out is None else _fitting(out, spec)
-    rows = slice(max(placement.top, 0), min(placement.top + placement.height, spec.height))
-    columns = slice(max(placement.left, 0), min(placement.left + placement.width, spec.width))
-    _fill_around(tensor, rows, columns, spec)
-    _write(_resized(image, placement, spec), _region(tensor, rows, columns, spec), spec)
-    return tensor, placement
+    canvas = Canvas(spec)
+    placement = canvas.draw(image)
+    return canvas.tensor, placement
 
 
-def blank(spec: InputSpec) -> Tensor:
-    """An uninitialised tensor for `spec`, to be handed to `preprocess` as `out`."""
-    return np.empty(spec.shape, spec.dtype)
+class Canvas:
+    """One tensor that is written anew for every picture, as a camera loop wants it; the pixels are `preprocess`'s.
+
+    `tensor` is the same memory for ever, so whoever reads it must be done before the next `draw`. The padding stays
+    where it is for as long as the pictures are of one size: to write it every time cost a tenth of the whole.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        self.spec = spec
+        self.tensor: Tensor = np.empty(spec.shape, spec.dtype)
+        self._window = self.tensor  # where the picture goes
+        self._placement: Placement | None = None
+
+    def draw(self, image: Image) -> Placement:
+        """Write one picture, and say where it lies. ValueError: it is none, see `preprocess`."""
+        height, width = _size(image)
+        placement = self._placement
+        if placement is None or (placement.frame_width, placement.frame_height) != (width, height):
+            placement = self._placement = place(width, height, self.spec)
+            self._window = _padded(self.tensor, placement, self.spec)
+        _write(_resized(image, placement, self.spec), self._window, self.spec)
+        return placement
 
 
 def place(frame_width: int, frame_height: int, spec: InputSpec) -> Placement:
@@ -148,15 +158,6 @@ def _size(image: Image) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def _fitting(out: Tensor, spec: InputSpec) -> Tensor:
-    if out.shape != spec.shape or out.dtype != spec.dtype or not out.flags.c_contiguous or not out.flags.writeable:
-        raise ValueError(
-            f"out must be a writeable, contiguous {spec.shape} {spec.dtype}, as blank(spec) makes it; "
-            f"got {out.shape} {out.dtype}"
-        )
-    return out
-
-
 def _scaled_size(frame_width: int, frame_height: int, spec: InputSpec) -> tuple[int, int]:
     if spec.fit == "stretch":
         return spec.width, spec.height
@@ -180,14 +181,17 @@ def _region(tensor: Tensor, rows: slice, columns: slice, spec: InputSpec) -> Ten
     return tensor[0, :, rows, columns] if spec.layout == "NCHW" else tensor[0, rows, columns]
 
 
-def _fill_around(tensor: Tensor, rows: slice, columns: slice, spec: InputSpec) -> None:
-    """Write the padding, and nothing but the padding: filling the whole tensor first would cost twice as much."""
+def _padded(tensor: Tensor, placement: Placement, spec: InputSpec) -> Tensor:
+    """Write the padding, and nothing but the padding; what is left for the picture comes back."""
+    rows = slice(max(placement.top, 0), min(placement.top + placement.height, spec.height))
+    columns = slice(max(placement.left, 0), min(placement.left + placement.width, spec.width))
     everywhere = slice(None)
     row = _padding_row(spec)
     for band in (slice(0, rows.start), slice(rows.stop, spec.height)):
         _region(tensor, band, everywhere, spec)[...] = row
     for band in (slice(0, columns.start), slice(columns.stop, spec.width)):
         _region(tensor, rows, band, spec)[...] = _region(row[None], everywhere, band, spec)
+    return _region(tensor, rows, columns, spec)
 
 
 def _write(small: Image, window: Tensor, spec: InputSpec) -> None:

@@ -121,6 +121,9 @@ LimitCORE=0
 {_account(service)}
 StateDirectory={service.name}
 StateDirectoryMode=0750
+# What an engine has compiled for this board, for a quicker start.
+CacheDirectory={service.name}
+CacheDirectoryMode=0750
 WorkingDirectory=%S/{service.name}
 UMask=0077
 

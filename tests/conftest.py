@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # torch.export logs every step to this logger; collected by pytest for its reports, that makes exports ten times slower
 logging.getLogger("torch.__trace").setLevel(logging.WARNING)
 
+# No test leaves compiled models in the user's cache, or finds there what another one compiled.
+os.environ["EDGEKIT_COMPILED"] = ""
 
 # What a test says in its reason that goes without a program of the system.
 MISSING = (

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from edgekit.benchmarks.measure import Rounds, interleave, ratio
 from edgekit.contract import InputSpec
 from edgekit.frames import Image
-from edgekit.preprocess import blank, preprocess
+from edgekit.preprocess import Canvas, preprocess
 
 SIZE = 320
 FLOAT = InputSpec(SIZE, SIZE)
@@ -69,8 +69,7 @@ def naive_float32(image: Image) -> npt.NDArray[np.float32]:
 
 
 def _ours(spec: InputSpec) -> Callable[[Image], object]:
-    out = blank(spec)
-    return lambda image: preprocess(image, spec, out)
+    return Canvas(spec).draw
 
 
 def _on(frames: list[Image], path: Callable[[Image], object]) -> Callable[[], object]:

@@ -6,13 +6,16 @@ The GPU and NPU paths were not run on hardware yet.
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from edgekit.contract import Artifact
+from edgekit.engines.compiled import CompiledModels, key_of
 from edgekit.engines.session import (
     Outputs,
     Session,
@@ -26,6 +29,8 @@ from edgekit.engines.session import (
 )
 from edgekit.errors import AcceleratorMissing, EngineError
 from edgekit.plan import EnginePlan
+
+log = logging.getLogger(__name__)
 
 _SHORT = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
@@ -93,16 +98,43 @@ def _compile(core: Any, artifact: Artifact, plan: EnginePlan) -> Any:
         needs = f": install {_DRIVERS[device]}" if device in _DRIVERS else ""
         raise AcceleratorMissing(f"openvino finds no {device} here, only {', '.join(there)}{needs}")
     try:
+        if plan.device == "cpu" and plan.cache_dir is not None:
+            return _compile_once(core, artifact, plan, CompiledModels(Path(plan.cache_dir)))
         return core.compile_model(core.read_model(artifact.model, artifact.weights), device, _settings(plan))
     except RuntimeError as error:
         raise EngineError(f"openvino does not load this {artifact.format} model on {device}: {said(error)}") from error
+
+
+def _compile_once(core: Any, artifact: Artifact, plan: EnginePlan, kept: CompiledModels) -> Any:
+    """As it was compiled on this machine before, or compiled now and kept.
+
+    Not by OpenVINO's own CACHE_DIR, which has to read the model and to hash its graph first, and does not write whole
+    files or none. OpenVINO refuses what another version or another instruction set has compiled, beside our own key.
+    """
+    settings = _settings(plan)
+    key = _key(core, artifact, settings)
+    compiled = kept.read(key)
+    if compiled is not None:
+        try:
+            return core.import_model(compiled, "CPU", settings)
+        except RuntimeError as error:
+            log.warning("openvino does not take what it compiled before, and compiles anew: %s", said(error))
+    model = core.compile_model(core.read_model(artifact.model, artifact.weights), "CPU", settings)
+    kept.write(key, model.export_model().getvalue())
+    return model
+
+
+def _key(core: Any, artifact: Artifact, settings: dict[str, Any]) -> str:
+    machine = [core.get_property("CPU", each) for each in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    how = [core.get_versions("CPU")["CPU"].build_number, machine, sorted(settings.items())]
+    return key_of(artifact.model, artifact.weights or b"", repr(how).encode())
 
 
 def _settings(plan: EnginePlan) -> dict[str, Any]:
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": plan.precision}
     if plan.device == "cpu":
         settings |= {"INFERENCE_NUM_THREADS": plan.threads, "NUM_STREAMS": "1"}
-    if plan.cache_dir is not None:
+    elif plan.cache_dir is not None:
         settings["CACHE_DIR"] = plan.cache_dir
     return settings
 

@@ -21,6 +21,13 @@ Values = npt.NDArray[np.float64]
 POSITION_NOISE = 1 / 20  # standard deviations, as parts of the box's width and height: DeepSORT's figures
 VELOCITY_NOISE = 1 / 160
 
+# position += velocity, spread += 2 * cross + drift, cross += drift, all of it in one product.
+_ONE_FRAME_ON = np.array(
+    [[1, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 2, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 1]], np.float64
+)
+_PREDICTION_NOISE = np.array([POSITION_NOISE**2, VELOCITY_NOISE**2])[:, None, None]  # of spread and drift
+_CORNERS_TO_CENTRE = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]])
+
 
 @dataclass(frozen=True, eq=False)
 class Motion:
@@ -36,11 +43,11 @@ class Motion:
     def start(cls, boxes: FloatArray) -> Motion:
         """Boxes (n, 4) xyxy seen for the first time, at rest as far as is known."""
         position = centre_and_size(boxes)
-        noise = _scale(position)
+        noise = _scale_squared(position)
         beliefs = np.zeros((5, *position.shape))
         beliefs[0] = position
-        beliefs[2] = (2 * POSITION_NOISE * noise) ** 2
-        beliefs[4] = (10 * VELOCITY_NOISE * noise) ** 2
+        beliefs[2] = (2 * POSITION_NOISE) ** 2 * noise
+        beliefs[4] = (10 * VELOCITY_NOISE) ** 2 * noise
         return cls(beliefs)
 
     def __len__(self) -> int:
@@ -56,26 +63,20 @@ class Motion:
     def predicted(self) -> Motion:
         """One frame on. A frame that was dropped is a second call: exactly what was believed had it been there, with
         nothing seen in it."""
-        position, velocity, _, cross, drift = self.beliefs
-        beliefs = self.beliefs.copy()
-        beliefs[0] += velocity
-        beliefs[2] += 2 * cross + drift
-        beliefs[3] += drift
-        noise = _scale(position) ** 2
-        beliefs[2] += POSITION_NOISE**2 * noise
-        beliefs[4] += VELOCITY_NOISE**2 * noise
+        beliefs = (_ONE_FRAME_ON @ self.beliefs.reshape(5, -1)).reshape(self.beliefs.shape)
+        beliefs[2::2] += _PREDICTION_NOISE * _scale_squared(self.beliefs[0])
         return Motion(beliefs)
 
     def corrected(self, boxes: FloatArray) -> Motion:
         """After box i was seen at `boxes[i]`, (n, 4) xyxy."""
         position, _, spread, cross, _ = self.beliefs
         surprise = centre_and_size(boxes) - position
-        total = spread + POSITION_NOISE**2 * _scale(position) ** 2
+        total = spread + POSITION_NOISE**2 * _scale_squared(position)
         gains = self.beliefs[2:4] / total  # of the position, and of the velocity
         beliefs = self.beliefs.copy()
         beliefs[:2] += gains * surprise
-        beliefs[2:4] -= gains[0] * self.beliefs[2:4]
-        beliefs[4] -= gains[1] * cross
+        beliefs[2] -= gains[0] * spread
+        beliefs[3:] -= gains * cross
         return Motion(beliefs)
 
     def of_steady_size(self, which: npt.NDArray[np.bool_]) -> Motion:
@@ -92,13 +93,12 @@ class Motion:
 
 def centre_and_size(boxes: FloatArray) -> Values:
     """(n, 4) xyxy as centre x, centre y, width, height."""
-    corners = np.asarray(boxes, np.float64)
-    size = corners[:, 2:] - corners[:, :2]
-    return np.concatenate([corners[:, :2] + size / 2, size], axis=1)
+    position: Values = np.asarray(boxes, np.float64) @ _CORNERS_TO_CENTRE
+    return position
 
 
-def _scale(position: Values) -> Values:
-    """Width, height, width, height of each box, at least a pixel: a box that a filter let shrink to nothing must not
-    be certain of where it is."""
-    size = np.maximum(position[:, 2:], 1.0)
+def _scale_squared(position: Values) -> Values:
+    """Width, height, width, height of each box, squared, at least a pixel: a box that a filter let shrink to nothing
+    must not be certain of where it is."""
+    size = np.maximum(position[:, 2:], 1.0) ** 2
     return np.concatenate([size, size], axis=1)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Detect: TypeAlias = Callable[[Image], Detections]
 Classify: TypeAlias = Callable[[Image], Classification]
 
+_as_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _TRACK = TrackSettings()
 _CLASSIFY = ClassifyPolicy()
 
@@ -89,7 +90,7 @@ class Observation:
 
     def to_json(self) -> str:
         """One line of JSON, without the line's end."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return _as_line(self.to_dict())
 
     def _things(self) -> list[dict[str, Any]]:
         """Rounded and listed for all at once: one by one, twenty things took longer than writing the whole line."""

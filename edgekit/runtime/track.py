@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.boxes import iou
-from edgekit.frames import Detections, IntArray
+from edgekit.frames import Detections, FloatArray, IntArray
 from edgekit.runtime.assign import assign_below
 from edgekit.runtime.motion import Motion
 from edgekit.runtime.settings import TrackSettings
@@ -71,13 +71,13 @@ class _Tracks:
             motion = motion.predicted()
         return _Tracks(motion, tracks.facts)
 
-    def seen(self, found: Detections) -> _Tracks:
-        """After track i was found as detection i."""
+    def seen(self, boxes: FloatArray, labels: IntArray) -> _Tracks:
+        """After track i was found in `boxes[i]`, as a thing of `labels[i]`."""
         facts = self.facts.copy()
-        facts[0] = found.labels
+        facts[0] = labels
         facts[2] += 1
         facts[3:] = 0
-        return _Tracks(self.motion.corrected(found.boxes), facts)
+        return _Tracks(self.motion.corrected(boxes), facts)
 
     def missed(self, keep: int) -> _Tracks:
         """After nothing was found of any: confirmed ones are lost, the others were a mistake."""
@@ -88,8 +88,10 @@ class _Tracks:
 
     def confirmed(self, after: int, first_id: int) -> _Tracks:
         """Those that were seen `after` times have ids from now on, from `first_id` on."""
+        ready = (self.facts[1] == 0) & (self.facts[2] >= after)
+        if not ready.any():
+            return self
         facts = self.facts.copy()
-        ready = (facts[1] == 0) & (facts[2] >= after)
         facts[1, ready] = np.arange(first_id, first_id + np.count_nonzero(ready))
         return _Tracks(self.motion, facts)
 
@@ -128,12 +130,13 @@ class Tracker:
         settings = self.settings
         tracks = self._tracks.predicted(frame_gap, settings.keep)
         track_of = _associate(tracks, found, settings)
-        (old,) = (track_of >= 0).nonzero()
-        (new,) = ((track_of < 0) & (found.scores >= settings.start)).nonzero()
+        matched = track_of >= 0
+        (old,) = matched.nonzero()
+        (new,) = (~matched & (found.scores >= settings.start)).nonzero()
         missed = np.ones(len(tracks), np.bool_)
         missed[track_of[old]] = False
 
-        present = tracks[track_of[old]].seen(found[old])
+        present = tracks[track_of[old]].seen(found.boxes[old], found.labels[old])
         if len(new):
             present = present.joined(_Tracks.start(found[new]))
         present = present.confirmed(1 if self._first_frame else settings.confirm, self._next_id)
@@ -157,21 +160,19 @@ def _associate(tracks: _Tracks, found: Detections, settings: TrackSettings) -> I
         overlap *= tracks.labels[:, None] == found.labels
     sure = found.scores >= settings.high
     weak = ~sure & (found.scores >= settings.low)
-    by_score, by_overlap = 1 - overlap * found.scores, 1 - overlap
     free = np.ones(len(tracks), np.bool_)
     confirmed = tracks.ids > 0
-    for candidates, detections, costs, limit in (
-        (confirmed, sure, by_score, settings.max_cost),
-        (confirmed & ~tracks.lost, weak, by_overlap, 1 - settings.weak_overlap),
-        (~confirmed, sure, by_score, settings.max_cost),
+    for candidates, detections, weights, limit in (
+        (confirmed, sure, found.scores, settings.max_cost),
+        (confirmed & ~tracks.lost, weak, np.ones_like(found.scores), 1 - settings.weak_overlap),
+        (~confirmed, sure, found.scores, settings.max_cost),
     ):
         (columns,) = (detections & (track_of < 0)).nonzero()
-        if not len(columns):
-            continue
         (rows,) = (candidates & free).nonzero()
-        i, j = assign_below(costs[rows[:, None], columns], limit)
-        track_of[columns[j]] = rows[i]
-        free[rows[i]] = False
+        if len(rows) and len(columns):
+            i, j = assign_below(1 - overlap[rows[:, None], columns] * weights[columns], limit)
+            track_of[columns[j]] = rows[i]
+            free[rows[i]] = False
     return track_of
 
 
@@ -179,4 +180,5 @@ def _reported(found: Detections, which: IntArray, ids: IntArray) -> Detections:
     """Of the detections at `which` those that have an id, by their ids."""
     order = ids.argsort(kind="stable")
     order = order[ids[order] > 0]
-    return found[which[order]].tracked(ids[order])
+    which = which[order]
+    return Detections(found.boxes[which], found.scores[which], found.labels[which], ids[order])
