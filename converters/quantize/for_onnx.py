@@ -55,6 +55,11 @@ class OnnxNet:
         self.model = onnx.shape_inference.infer_shapes(onnx.load_from_string(exported.artifact.model))
         self.operators = tuple(_operators(self.model.graph))
 
+    @property
+    def weights(self) -> dict[str, str]:
+        """The name of each convolution's and product's weights, which is torch's, and of the tensor that it makes."""
+        return {node.input[1]: node.output[0] for node in self.model.graph.node if node.op_type in _WEIGHTED}
+
     def activations(self, tensors: Iterable[np.ndarray]) -> Iterator[Values]:
         known = {output.name for output in self.model.graph.output}
         made = {name for operator in self.operators for name in operator.outputs}
@@ -115,7 +120,7 @@ class OnnxNet:
         places = {name: name + _DEQUANTIZED if name + _DEQUANTIZED in made else name for name in names}
         places = {name: place for name, place in places.items() if place in made}
         for _, values in _watched(model, tensors, list(places.values())):
-            yield {name: values[place] for name, place in places.items()}
+            yield {name: values[place] for name, place in places.items() if place in values}
 
     def kernels(self, int8: Exported) -> Iterator[Kernel]:
         before = {value.name: value for value in self.model.graph.initializer}

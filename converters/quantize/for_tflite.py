@@ -79,7 +79,8 @@ class TfliteNet:
 
     def values(self, int8: Exported, tensors: Iterable[np.ndarray], names: Sequence[str]) -> Iterator[Values]:
         interpreter = _interpreter(int8.artifact.model)
-        there = {detail["name"] for detail in interpreter.get_tensor_details()}
+        details = interpreter.get_tensor_details()
+        there = {each["name"] for each in details if each["dtype"] == np.float32 or each["quantization"][0]}
         yield from _watched(interpreter, tensors, [name for name in names if name in there])
 
     def kernels(self, int8: Exported) -> Iterator[Kernel]:
