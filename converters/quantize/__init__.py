@@ -37,6 +37,7 @@ class Int8Settings:
     TensorRT, GTC 2017).
     keep_float: operators that stay in float, by name ('Conv_3' in ONNX, 'CONV_2D_3' in TFLite) or pattern ('*Swish_*').
     What follows the last convolution on the way to an output (box arithmetic, sigmoid, concatenation) always does.
+    correct_bias: take back, in each output channel's bias, what rounding the weights does to it on average.
     """
 
     __pydantic_config__ = STRICT
@@ -44,6 +45,7 @@ class Int8Settings:
     per_channel: bool = True
     calibration: Calibrator = "minmax"
     keep_float: tuple[str, ...] = ()
+    correct_bias: bool = False
 
     def keeps(self, operator: str) -> bool:
         """Whether the operator of this name was asked to stay in float."""

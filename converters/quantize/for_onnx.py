@@ -8,22 +8,27 @@ integer kernel for still costs: with a hard swish after most convolutions INT8 i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import prod
 
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType, TensorsData
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from edgekit.contract import Artifact
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import INPUT, NORMALISING
-from edgekit.converters.quantize import Calibration, Int8Settings, Progress, check_patterns, checked
-from edgekit.converters.quantize.ranges import Ranges, ranges_of
+from edgekit.converters.quantize import Calibration, Int8Settings, Progress
+from edgekit.converters.quantize.net import Kernel, Operator, Values, tail_of
+from edgekit.converters.quantize.ranges import Ranges
+from edgekit.converters.quantize.static import quantize_net
 
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _QUANTIZED = sorted({*QDQRegistry, *QLinearOpsRegistry})
+_DEQUANTIZED = "_DequantizeLinear_Output"  # what ONNX Runtime's quantizer calls a tensor after its trip through 8 bits
 
 
 def quantize_onnx(
@@ -39,57 +44,186 @@ def quantize_onnx(
     """
     if exported.artifact.format != "onnx":
         raise ValueError(f"quantize_onnx takes ONNX; got {exported.artifact.format}")
-    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(exported.artifact.model))
-    check_patterns(settings, (node.name for node in model.graph.node))
-    ranges = ranges_of(_activations(model, checked(calibration, exported.input, progress)), settings)
-    quantized = _quantized(model, ranges, settings)
-    onnx.checker.check_model(quantized)
-    return Exported(Artifact("onnx", quantized.SerializeToString(deterministic=True)), exported.input)
+    return quantize_net(OnnxNet(exported), calibration, settings, progress)
 
 
-def tail_of(graph: onnx.GraphProto) -> set[str]:
-    """Names of the operators from which no way leads to another convolution or product: decoding, not network."""
-    needed: set[str] = set()
-    tail: set[str] = set()
-    for node in reversed(graph.node):
-        if node.op_type in _WEIGHTED or needed.intersection(node.output):
-            needed.update(node.input)
-        else:
-            tail.add(node.name)
-    return tail
+class OnnxNet:
+    """A float file of `to_onnx`, opened; see `FloatNet`."""
+
+    def __init__(self, exported: Exported) -> None:
+        self.exported = exported
+        self.model = onnx.shape_inference.infer_shapes(onnx.load_from_string(exported.artifact.model))
+        self.operators = tuple(_operators(self.model.graph))
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """The name of each convolution's and product's weights, which is torch's, and of the tensor that it makes."""
+        return {node.input[1]: node.output[0] for node in self.model.graph.node if node.op_type in _WEIGHTED}
+
+    def activations(self, tensors: Iterable[np.ndarray]) -> Iterator[Values]:
+        known = {output.name for output in self.model.graph.output}
+        made = {name for operator in self.operators for name in operator.outputs}
+        floats = {
+            value.name
+            for value in (*self.model.graph.value_info, *self.model.graph.output)
+            if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        }
+        names = sorted(made & (floats | known))
+        for tensor, values in _watched(self.model, tensors, names):
+            yield {INPUT: tensor, **values} if tensor.dtype == np.float32 else values
+
+    def quantized(self, ranges: Ranges, settings: Int8Settings) -> Exported:
+        asked = {operator.name for operator in self.operators if settings.keeps(operator.name)}
+        ends = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)  # the quantizer changes what it is given
+        quantizer = QDQQuantizer(
+            model,
+            per_channel=settings.per_channel,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=TensorsData(CalibrationMethod.MinMax, ends),
+            nodes_to_quantize=[],
+            nodes_to_exclude=sorted(NORMALISING | tail_of(self.operators) | asked),
+            op_types_to_quantize=_QUANTIZED,
+            # A classifier's last product answers in float: 8 bits would make ties of its logits.
+            extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
+        )
+        quantizer.quantize_model()
+        quantizer.model.topological_sort()
+        onnx.checker.check_model(quantizer.model.model)
+        return self._exported(quantizer.model.model)
+
+    def alone(self, whole: Exported, ranges: Ranges, settings: Int8Settings, operators: Iterable[str]) -> Exported:
+        """By changing what the operators read in a copy of the float graph; the quantizer takes seconds each time."""
+        del ranges, settings  # `whole` has them in it
+        chosen = set(operators)
+        int8 = onnx.load_from_string(whole.artifact.model).graph
+        dequantized = {node.output[0] for node in int8.node if node.op_type == "DequantizeLinear"}
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        graph = model.graph
+        made = {name for node in graph.node if node.name in chosen for name in node.output}
+        for node in graph.node:
+            for place, name in enumerate(node.input):
+                if (node.name in chosen or name in made) and name + _DEQUANTIZED in dequantized:
+                    node.input[place] = name + _DEQUANTIZED
+        wanted = {name for node in graph.node for name in node.input if name.endswith(_DEQUANTIZED)}  # biases stay float
+        graph.node.extend(_leading_to(wanted, int8))
+        graph.initializer.extend(int8.initializer)
+        return self._exported(_sorted(_without_unused(model)))
+
+    def values(self, int8: Exported, tensors: Iterable[np.ndarray], names: Sequence[str]) -> Iterator[Values]:
+        model = onnx.load_from_string(int8.artifact.model)
+        made = {name for node in model.graph.node for name in node.output}
+        places = {name: name + _DEQUANTIZED if name + _DEQUANTIZED in made else name for name in names}
+        places = {name: place for name, place in places.items() if place in made}
+        for _, values in _watched(model, tensors, list(places.values())):
+            yield {name: values[place] for name, place in places.items() if place in values}
+
+    def kernels(self, int8: Exported) -> Iterator[Kernel]:
+        before = {value.name: value for value in self.model.graph.initializer}
+        graph = onnx.load_from_string(int8.artifact.model).graph
+        after = {value.name: value for value in graph.initializer}
+        dequantizers = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
+        for node in self.model.graph.node:
+            dequantizer = dequantizers.get(node.input[1] + _DEQUANTIZED) if node.op_type in ("Conv", "Gemm") else None
+            if dequantizer is not None and node.input[1] in before:
+                rounded = _dequantized(dequantizer, after)
+                yield _kernel(node, numpy_helper.to_array(before[node.input[1]]), rounded)
+
+    def mean_map(self, mean: np.ndarray) -> np.ndarray:
+        return mean if mean.ndim == 4 else mean.reshape(*mean.shape, 1, 1)
+
+    def with_bias(self, added: Mapping[str, np.ndarray]) -> OnnxNet:
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        constants = {value.name: numpy_helper.to_array(value) for value in model.graph.initializer}
+        for node in model.graph.node:
+            if node.name in added:
+                had = constants[node.input[2]] if len(node.input) > 2 else np.float32(0)
+                name = f"{node.name}_bias"  # of its own: an exporter may give equal biases one name
+                model.graph.initializer.append(numpy_helper.from_array((had + added[node.name]).astype("f4"), name))
+                node.input[:] = [*node.input[:2], name]
+        return OnnxNet(self._exported(_without_unused(model)))
+
+    def _exported(self, model: onnx.ModelProto) -> Exported:
+        return Exported(Artifact("onnx", model.SerializeToString(deterministic=True)), self.exported.input)
 
 
-def _activations(model: onnx.ModelProto, tensors: Iterator[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """Every float tensor of the graph for each input, from a copy of the model that gives all of them out."""
+def _operators(graph: onnx.GraphProto) -> Iterator[Operator]:
+    constants = {value.name: tuple(value.dims) for value in graph.initializer}
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*graph.value_info, *graph.output)
+    }
+    for node in graph.node:
+        macs = 0
+        if node.op_type in _WEIGHTED:
+            weights = constants.get(node.input[1], (1,))
+            out = shapes[node.output[0]]
+            channels = out[1] if node.op_type in ("Conv", "ConvTranspose") else out[-1]
+            macs = max(1, prod(out) * prod(weights) // max(1, channels))
+        inputs = tuple(name for name in node.input if name and name not in constants)
+        yield Operator(node.name, node.op_type, inputs, tuple(node.output), macs)
+
+
+def _watched(
+    model: onnx.ModelProto, tensors: Iterable[np.ndarray], names: Sequence[str]
+) -> Iterator[tuple[np.ndarray, Values]]:
+    """Each input with the tensors of these names, from a copy of the model that gives them out."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
-    known = {output.name for output in watched.graph.output} | {value.name for value in watched.graph.initializer}
-    watched.graph.output.extend(value for value in watched.graph.value_info if value.name not in known)
+    del watched.graph.output[:]
+    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
     for tensor in tensors:
-        values = zip(names, session.run(names, {INPUT: tensor}), strict=True)
-        yield {name: value for name, value in ((INPUT, tensor), *values) if value.dtype == np.float32}
+        found = zip(names, session.run(list(names), {INPUT: tensor}), strict=True)
+        yield tensor, {name: value for name, value in found if value.dtype == np.float32}
 
 
-def _quantized(model: onnx.ModelProto, ranges: Ranges, settings: Int8Settings) -> onnx.ModelProto:
-    asked = {node.name for node in model.graph.node if settings.keeps(node.name)}
-    ends = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
-    quantizer = QDQQuantizer(
-        model,
-        per_channel=settings.per_channel,
-        reduce_range=False,
-        weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
-        tensors_range=TensorsData(CalibrationMethod.MinMax, ends),
-        nodes_to_quantize=[],
-        nodes_to_exclude=sorted(NORMALISING | tail_of(model.graph) | asked),
-        op_types_to_quantize=_QUANTIZED,
-        # A classifier's last product answers in float: 8 bits would make ties of its logits.
-        extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
+def _leading_to(names: set[str], graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The quantizing and dequantizing operators of `graph` that make these tensors."""
+    pairs = {node.output[0]: node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")}
+    found = [pairs[name] for name in sorted(names & pairs.keys())]
+    return found + [pairs[node.input[0]] for node in found if node.input[0] in pairs]
+
+
+def _without_unused(model: onnx.ModelProto) -> onnx.ModelProto:
+    used = {name for node in model.graph.node for name in node.input}
+    kept = {value.name: value for value in model.graph.initializer if value.name in used}
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept.values())
+    return model
+
+
+def _sorted(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnxruntime.quantization.onnx_model import ONNXModel
+
+    ordered = ONNXModel(model)
+    ordered.topological_sort()
+    return ordered.model
+
+
+def _dequantized(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> np.ndarray:
+    values, scale, zero = (numpy_helper.to_array(constants[name]).astype(np.float32) for name in node.input)
+    axis = next((each.i for each in node.attribute if each.name == "axis"), 1)
+    along = [-1 if place == axis else 1 for place in range(values.ndim)] if scale.size > 1 else [1] * values.ndim
+    return np.asarray((values - zero.reshape(along)) * scale.reshape(along), np.float32)
+
+
+def _kernel(node: onnx.NodeProto, weights: np.ndarray, rounded: np.ndarray) -> Kernel:
+    facts = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    if node.op_type == "Gemm":
+        if not facts.get("transB"):
+            weights, rounded = weights.T, rounded.T
+        weights, rounded = (each.reshape(*each.shape, 1, 1) for each in (weights, rounded))
+        return Kernel(node.name, node.input[0], weights, rounded)
+    top, left, bottom, right = facts.get("pads", (0, 0, 0, 0))
+    stride, dilation = (tuple(facts.get(name, (1, 1))) for name in ("strides", "dilations"))
+    return Kernel(
+        node.name, node.input[0], weights, rounded, stride, dilation, (left, right, top, bottom), facts.get("group", 1)
     )
-    quantizer.quantize_model()
-    quantizer.model.topological_sort()
-    return quantizer.model.model

@@ -6,8 +6,11 @@ INT8 hard swish took 2.78 ms against 0.85 ms for float; with hard swish in float
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,8 +18,11 @@ import numpy as np
 from edgekit.contract import Artifact
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_tflite import CONSTANT, operator_names, quiet
-from edgekit.converters.quantize import Calibration, Int8Settings, Progress, check_patterns, checked
-from edgekit.converters.quantize.ranges import Ranges, ranges_of
+from edgekit.converters.quantize import Calibration, Int8Settings, Progress
+from edgekit.converters.quantize.net import Kernel, Operator, Values, tail_of
+from edgekit.converters.quantize.ranges import Ranges
+from edgekit.converters.quantize.static import quantize_net
+from edgekit.errors import ConversionError
 
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"}
 # What XNNPACK has INT8 kernels for (the list in its README), and two that it takes in no type.
@@ -25,7 +31,9 @@ _IN_XNNPACK = _WEIGHTED | {
     "RELU", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "SPACE_TO_DEPTH", "SPLIT",
     "STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE",
 }  # fmt: skip
+_WITH_BIAS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 _FRONT = {"RESHAPE", "CAST", "MUL", "ADD"}
+_INT8, _SAME = 9, 0  # TensorType and Padding of TFLite's schema
 
 
 def quantize_tflite(
@@ -41,17 +49,167 @@ def quantize_tflite(
     """
     if exported.artifact.format != "tflite":
         raise ValueError(f"quantize_tflite takes TFLite; got {exported.artifact.format}")
+    return quantize_net(TfliteNet(exported), calibration, settings, progress)
+
+
+class TfliteNet:
+    """A float file of `to_tflite`, opened; see `FloatNet`."""
+
+    def __init__(self, exported: Exported) -> None:
+        self.exported = exported
+        self.tree = _tree(exported)
+        self.operators = tuple(_operators(self.tree))
+
+    def activations(self, tensors: Iterable[np.ndarray]) -> Iterator[Values]:
+        padded = _padded_with_nothing(self.tree)
+        interpreter = _interpreter(self.exported.artifact.model)
+        details = [detail for detail in interpreter.get_tensor_details() if detail["dtype"] == np.float32]
+        names = [d["name"] for d in details if d["name"] not in padded.keys() | {""}]
+        yield from _watched(interpreter, tensors, [name for name in names if not name.startswith(CONSTANT)])
+
+    def quantized(self, ranges: Ranges, settings: Int8Settings) -> Exported:
+        ranges = ranges | {output: ranges[source] for output, source in _padded_with_nothing(self.tree).items()}
+        kept = front_of(self.tree) | tail_of(self.operators) | _asked(self.operators, settings)
+        return self._exported(_quantized(self.exported.artifact.model, ranges, kept, settings))
+
+    def alone(self, whole: Exported, ranges: Ranges, settings: Int8Settings, operators: Iterable[str]) -> Exported:
+        del whole
+        others = {operator.name for operator in self.operators} - set(operators)
+        return self.quantized(ranges, replace(settings, keep_float=tuple(sorted(others))))
+
+    def values(self, int8: Exported, tensors: Iterable[np.ndarray], names: Sequence[str]) -> Iterator[Values]:
+        interpreter = _interpreter(int8.artifact.model)
+        details = interpreter.get_tensor_details()
+        there = {each["name"] for each in details if each["dtype"] == np.float32 or each["quantization"][0]}
+        yield from _watched(interpreter, tensors, [name for name in names if name in there])
+
+    def kernels(self, int8: Exported) -> Iterator[Kernel]:
+        after = dict(operator_names(_tree(int8)))
+        int8_tree = _tree(int8)
+        for name, operator in operator_names(self.tree):
+            kind = name.rpartition("_")[0]
+            if kind not in _WITH_BIAS or name not in after:
+                continue
+            weights, rounded = (
+                _constant(tree, each.inputs[1]) for tree, each in ((self.tree, operator), (int8_tree, after[name]))
+            )
+            if weights is not None and rounded is not None and not np.array_equal(weights, rounded):
+                yield _kernel(name, kind, operator, self.tree, weights, rounded)
+
+    def mean_map(self, mean: np.ndarray) -> np.ndarray:
+        image = mean if mean.ndim == 4 else mean.reshape(-1, 1, 1, mean.shape[-1]).mean(0, keepdims=True)
+        return np.ascontiguousarray(image.transpose(0, 3, 1, 2))
+
+    def with_bias(self, added: Mapping[str, np.ndarray]) -> TfliteNet:
+        from ai_edge_litert import schema_py_generated as schema
+        from ai_edge_litert.tools import flatbuffer_utils
+
+        tree = _tree(self.exported)
+        graph = tree.subgraphs[0]
+        for name, operator in operator_names(tree):
+            if name in added:
+                had = _constant(tree, operator.inputs[2])
+                if had is None:
+                    raise ConversionError(f"{name} has no bias that could be corrected")
+                buffer = schema.BufferT()  # of its own: equal constants are one in the file
+                buffer.data = np.frombuffer((had + added[name]).astype("<f4").tobytes(), np.uint8)
+                tensor = copy.copy(graph.tensors[operator.inputs[2]])
+                tensor.name, tensor.buffer = f"{CONSTANT}bias_of_{name}".encode(), len(tree.buffers)
+                tree.buffers.append(buffer)
+                operator.inputs[2] = len(graph.tensors)
+                graph.tensors.append(tensor)
+        return TfliteNet(self._exported(bytes(flatbuffer_utils.convert_object_to_bytearray(tree))))
+
+    def _exported(self, model: bytes) -> Exported:
+        return Exported(Artifact("tflite", model), self.exported.input)
+
+
+def _tree(exported: Exported) -> Any:
     from ai_edge_litert.tools import flatbuffer_utils
 
-    tree: Any = flatbuffer_utils.read_model_from_bytearray(exported.artifact.model)
-    check_patterns(settings, (name for name, _ in operator_names(tree)))
-    kept = front_of(tree) | tail_of(tree) | _asked(tree, settings)
-    tensors = checked(calibration, exported.input, progress)
-    padded = _padded_with_nothing(tree)
-    ranges = ranges_of(_activations(exported.artifact.model, tensors, set(padded)), settings)
-    ranges |= {output: ranges[source] for output, source in padded.items()}
-    model = _quantized(exported.artifact.model, ranges, kept, settings)
-    return Exported(Artifact("tflite", model), exported.input)
+    return flatbuffer_utils.read_model_from_bytearray(exported.artifact.model)
+
+
+def _operators(tree: Any) -> Iterator[Operator]:
+    tensors = tree.subgraphs[0].tensors
+    for name, operator in operator_names(tree):
+        kind = name.rpartition("_")[0]
+        inputs, outputs = (
+            tuple(tensors[i].name.decode() for i in places if i >= 0 and tree.buffers[tensors[i].buffer].data is None)
+            for places in (operator.inputs, operator.outputs)
+        )
+        macs = 0
+        if kind in _WEIGHTED:
+            weights, out = tensors[operator.inputs[1]].shape, tensors[operator.outputs[0]].shape
+            macs = max(1, prod(map(int, weights)) * prod(map(int, out)) // max(1, int(out[-1])))
+        yield Operator(name, kind, inputs, outputs, macs)
+
+
+def _constant(tree: Any, index: int) -> np.ndarray | None:
+    """A constant of the file as float32, whether it is in float or in 8 bits; None where there is none."""
+    if index < 0:
+        return None
+    tensor = tree.subgraphs[0].tensors[index]
+    data = tree.buffers[tensor.buffer].data
+    if data is None:
+        return None
+    shape = [int(side) for side in tensor.shape]
+    if tensor.type != _INT8:
+        return np.frombuffer(bytes(data), "<f4").reshape(shape)
+    values = np.frombuffer(bytes(data), np.int8).reshape(shape).astype(np.float32)
+    scale = np.array(tensor.quantization.scale, np.float32)
+    along = [-1 if place == tensor.quantization.quantizedDimension else 1 for place in range(values.ndim)]
+    return np.asarray(values * (scale.reshape(along) if scale.size > 1 else scale), np.float32)
+
+
+def _kernel(name: str, kind: str, operator: Any, tree: Any, weights: np.ndarray, rounded: np.ndarray) -> Kernel:
+    tensors = tree.subgraphs[0].tensors
+    source = tensors[operator.inputs[0]]
+    if kind == "FULLY_CONNECTED":
+        weights, rounded = (each[:, :, None, None] for each in (weights, rounded))
+        return Kernel(name, source.name.decode(), weights, rounded)
+    order = (3, 0, 1, 2) if kind == "DEPTHWISE_CONV_2D" else (0, 3, 1, 2)  # from 1 h w out, or from out h w in
+    weights, rounded = (np.ascontiguousarray(each.transpose(order)) for each in (weights, rounded))
+    options = operator.builtinOptions
+    stride, dilation = (options.strideH, options.strideW), (options.dilationHFactor, options.dilationWFactor)
+    sides = [int(side) for side in source.shape[1:3]]
+    same = [_same(*each) for each in zip(sides, weights.shape[2:], stride, dilation, strict=True)]
+    (top, bottom), (left, right) = same if options.padding == _SAME else ((0, 0), (0, 0))
+    groups = int(source.shape[3]) // weights.shape[1]
+    return Kernel(
+        name, source.name.decode(), weights, rounded, stride, dilation, (left, right, top, bottom), groups
+    )
+
+
+def _same(side: int, size: int, stride: int, dilation: int) -> tuple[int, int]:
+    """TFLite's SAME padding: as much as is needed, the odd one at the end."""
+    needed = max(0, (-(-side // stride) - 1) * stride + (size - 1) * dilation + 1 - side)
+    return needed // 2, needed - needed // 2
+
+
+def _interpreter(model: bytes) -> Any:
+    """One that keeps every tensor. For that it leaves XNNPACK out."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet():
+        interpreter = Interpreter(model_content=model, experimental_preserve_all_tensors=True)
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def _watched(interpreter: Any, tensors: Iterable[np.ndarray], names: Sequence[str]) -> Iterator[Values]:
+    """The tensors of these names for each input, as float32."""
+    place = interpreter.get_input_details()[0]["index"]
+    details = {detail["name"]: detail for detail in interpreter.get_tensor_details()}
+    for tensor in tensors:
+        interpreter.set_tensor(place, tensor)
+        interpreter.invoke()
+        yield {name: _as_float(interpreter.get_tensor(details[name]["index"]), details[name]) for name in names}
+
+
+def _as_float(values: np.ndarray, detail: Mapping[str, Any]) -> np.ndarray:
+    scale, zero = detail["quantization"]
+    return values if values.dtype == np.float32 else (values.astype(np.float32) - zero) * np.float32(scale)
 
 
 def front_of(tree: Any) -> set[str]:
@@ -69,21 +227,8 @@ def front_of(tree: Any) -> set[str]:
     return front
 
 
-def tail_of(tree: Any) -> set[str]:
-    """Names of the operators from which no way leads to another convolution or product: decoding, not network."""
-    needed: set[int] = set()
-    tail: set[str] = set()
-    for name, operator in reversed(operator_names(tree)):
-        if name.rpartition("_")[0] in _WEIGHTED or needed.intersection(operator.outputs):
-            needed.update(operator.inputs)
-        else:
-            tail.add(name)
-    return tail
-
-
-def _asked(tree: Any, settings: Int8Settings) -> set[str]:
-    names = [name for name, _ in operator_names(tree)]
-    return {name for name in names if settings.keeps(name) or name.rpartition("_")[0] not in _IN_XNNPACK}
+def _asked(operators: Sequence[Operator], settings: Int8Settings) -> set[str]:
+    return {each.name for each in operators if settings.keeps(each.name) or each.kind not in _IN_XNNPACK}
 
 
 def _padded_with_nothing(tree: Any) -> dict[str, str]:
@@ -104,24 +249,6 @@ def _padded_with_nothing(tree: Any) -> dict[str, str]:
         if nothing(pad.inputs[2])
     ]
     return {output.decode(): source.decode() for output, source in ways}
-
-
-def _activations(model: bytes, tensors: Iterator[np.ndarray], but: set[str]) -> Iterator[dict[str, np.ndarray]]:
-    """Every float tensor of the graph for each input, `but` some."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    with quiet():
-        interpreter = Interpreter(model_content=model, experimental_preserve_all_tensors=True)
-        interpreter.allocate_tensors()
-    place = interpreter.get_input_details()[0]["index"]
-    details = [detail for detail in interpreter.get_tensor_details() if detail["dtype"] == np.float32]
-    places = {
-        d["name"]: d["index"] for d in details if d["name"] not in but | {""} and not d["name"].startswith(CONSTANT)
-    }
-    for tensor in tensors:
-        interpreter.set_tensor(place, tensor)
-        interpreter.invoke()
-        yield {name: interpreter.get_tensor(index) for name, index in places.items()}
 
 
 def _quantized(model: bytes, ranges: Ranges, kept: set[str], settings: Int8Settings) -> bytes:

@@ -1,0 +1,228 @@
+"""INT8 that is repaired until the gate passes it, or that says why it does not.
+
+    found = quantize_until(start, "onnx", tensors, Int8Settings(), judge)
+    print("\\n".join(map(str, found.attempts)))
+
+In this order: as asked; with corrected biases; with other calibrators; with the most sensitive operators in float, 1, 2,
+4, ... of them. Every attempt is kept with what came of it. Where none passes, training with simulated INT8 is next
+(`aware.py`), and that is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from edgekit.contract import Format
+from edgekit.converters.export import Exported
+from edgekit.converters.export.to_openvino import as_openvino
+from edgekit.converters.gate import Outcome
+from edgekit.converters.quantize import Calibrator, Int8Settings, check_patterns
+from edgekit.converters.quantize.for_onnx import OnnxNet
+from edgekit.converters.quantize.for_tflite import TfliteNet
+from edgekit.converters.quantize.net import FloatNet
+from edgekit.converters.quantize.sensitivity import LayerSensitivity, sensitivity
+from edgekit.converters.quantize.static import Seen, look, quantize_by
+from edgekit.converters.steps import Progress
+from edgekit.schema import STRICT
+
+RepairKind: TypeAlias = Literal["bias", "percentile", "entropy", "mixed"]
+_RANK: dict[Outcome, int] = {"FAIL": 0, "INCONCLUSIVE": 1, "PASS": 2}
+_CALIBRATORS: tuple[Calibrator, ...] = ("percentile", "entropy")
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What may be done to INT8 that the gate refuses.
+
+    repairs: which of them, always in this order: 'bias' (corrected biases), 'percentile' and 'entropy' (calibrators),
+    'mixed' (the most sensitive operators go back to float).
+    most_float: the share of all multiplications that 'mixed' may bring back to float, 0 to 1.
+    attempts: how often INT8 may be made and judged, the first time included. Not seconds: the same recipe must give the
+    same bundle on a slower machine.
+    """
+
+    __pydantic_config__ = STRICT
+
+    repairs: tuple[RepairKind, ...] = ("bias", "percentile", "entropy", "mixed")
+    most_float: float = 0.25
+    attempts: int = 12
+
+    def __post_init__(self) -> None:
+        if not 0 < self.most_float <= 1:
+            raise ValueError(f"most_float is a share of all multiplications, above 0 to 1; got {self.most_float}")
+        if self.attempts < 1:
+            raise ValueError(f"attempts counts from 1; got {self.attempts}")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The gate's word on one artifact. accuracy: AP, top-1 or what else is the more the better; it chooses among those
+    that fail. figures: what goes into the evidence."""
+
+    outcome: Outcome
+    accuracy: float
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try. what: in words. in_float: the share of all multiplications that stayed in float because of it."""
+
+    what: str
+    settings: Int8Settings
+    judged: Judged
+    in_float: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.judged.outcome}, {self.judged.accuracy:.4f}"
+
+
+@dataclass(frozen=True, eq=False)
+class Escalation:
+    """What was tried, in order, and the best of it: the one that passed, or the most accurate where none did.
+
+    settings: with these alone `quantize_onnx` or `quantize_tflite` makes `best` again.
+    sensitive: the ranking that 'mixed' went by; empty where it did not come to that.
+    """
+
+    attempts: tuple[Attempt, ...]
+    best: Exported
+    chosen: Attempt
+    sensitive: tuple[LayerSensitivity, ...] = ()
+
+    @property
+    def settings(self) -> Int8Settings:
+        return self.chosen.settings
+
+    @property
+    def passed(self) -> bool:
+        return self.chosen.judged.outcome == "PASS"
+
+
+def open_net(exported: Exported) -> FloatNet:
+    """A float file of `to_onnx` or `to_tflite` to look into; ValueError for OpenVINO's, which is made of ONNX's."""
+    if exported.artifact.format == "openvino":
+        raise ValueError("OpenVINO's INT8 is made of the ONNX file: give that, and target 'openvino'")
+    return OnnxNet(exported) if exported.artifact.format == "onnx" else TfliteNet(exported)
+
+
+def quantize_until(
+    start: Exported,
+    target: Format,
+    calibration: Sequence[np.ndarray],
+    settings: Int8Settings,
+    judge: Callable[[Exported], Judged],
+    repair: Repair = Repair(),  # noqa: B008 (frozen)
+    progress: Progress | None = None,
+) -> Escalation:
+    """INT8 as `settings` ask, then repaired until `judge` no longer says FAIL or nothing is left to try.
+
+    `start`: the float file, ONNX for target 'openvino' too. `judge` is given the artifact of `target`. Raises as
+    `quantize_onnx` does.
+    """
+    net = open_net(start)
+    if (start.artifact.format == "tflite") != (target == "tflite"):
+        raise ValueError(f"INT8 for {target} is not made of a {start.artifact.format} file")
+    check_patterns(settings, (operator.name for operator in net.operators))
+    return _Workshop(net, target, calibration, judge, repair, progress or _untold).run(settings)
+
+
+class _Workshop:
+    """One escalation under way: what calibration saw is kept for each calibrator, the attempts are counted."""
+
+    def __init__(
+        self,
+        net: FloatNet,
+        target: Format,
+        calibration: Sequence[np.ndarray],
+        judge: Callable[[Exported], Judged],
+        repair: Repair,
+        tell: Progress,
+    ) -> None:
+        self.net, self.target, self.calibration = net, target, calibration
+        self.judge, self.repair, self.tell = judge, repair, tell
+        self.attempts: list[tuple[Attempt, Exported]] = []
+        self.sensitive: tuple[LayerSensitivity, ...] = ()
+        self._seen: dict[Calibrator, Seen] = {}
+
+    def run(self, settings: Int8Settings) -> Escalation:
+        self._try("as asked", settings)
+        for what, changed in self._repairs():
+            if self._over():
+                break
+            self._try(what, changed)
+        chosen, best = self._best()
+        return Escalation(tuple(attempt for attempt, _ in self.attempts), best, chosen, self.sensitive)
+
+    def _repairs(self) -> Iterator[tuple[str, Int8Settings]]:
+        """What to try next, each built on the best so far."""
+        allowed, asked = self.repair.repairs, self.attempts[0][0].settings
+        if "bias" in allowed and not asked.correct_bias:
+            yield "biases corrected", replace(asked, correct_bias=True)
+        for calibrator in _CALIBRATORS:
+            if calibrator in allowed and calibrator != asked.calibration:
+                yield f"{calibrator} calibration", replace(self._best()[0].settings, calibration=calibrator)
+        if "mixed" in allowed:
+            yield from self._mixed(self._best()[0].settings)
+
+    def _mixed(self, settings: Int8Settings) -> Iterator[tuple[str, Int8Settings]]:
+        if self._over():
+            return
+        seen = self._look(settings)
+        self.sensitive = sensitivity(self.net, seen, self.calibration, settings, self.tell)
+        most = self._affordable()
+        for count in _doubling(most):
+            worst = self.sensitive[:count]
+            kept = tuple(name for each in worst for name in each.operators)
+            names = ", ".join(each.operator for each in worst[:4]) + (", ..." if count > 4 else "")
+            yield f"{count} in float ({names})", replace(settings, keep_float=(*settings.keep_float, *kept))
+
+    def _affordable(self) -> int:
+        """How many of the most sensitive blocks fit in the budget, from the worst on."""
+        total = sum(operator.macs for operator in self.net.operators)
+        spent = np.cumsum([each.macs for each in self.sensitive])
+        return int((spent <= self.repair.most_float * total).sum())
+
+    def _try(self, what: str, settings: Int8Settings) -> None:
+        int8 = quantize_by(self.net, self._look(settings), settings)
+        artifact = as_openvino(int8) if self.target == "openvino" else int8
+        kept = {name for name in (each.name for each in self.net.operators) if settings.keeps(name)}
+        total = sum(operator.macs for operator in self.net.operators)
+        in_float = sum(operator.macs for operator in self.net.operators if operator.name in kept) / max(1, total)
+        judged = self.judge(artifact)
+        self.attempts.append((Attempt(what, settings, judged, round(in_float, 6)), artifact))
+
+    def _look(self, settings: Int8Settings) -> Seen:
+        way = settings.calibration
+        if way not in self._seen:
+            stage = f"calibrating {self.target} ({way})"
+            self._seen[way] = look(
+                self.net, self.calibration, settings, lambda done, total: self.tell(stage, done, total)
+            )
+        return self._seen[way]
+
+    def _over(self) -> bool:
+        """INCONCLUSIVE ends it too: what is missing then is pictures, and no repair brings those."""
+        return self._best()[0].judged.outcome != "FAIL" or len(self.attempts) >= self.repair.attempts
+
+    def _best(self) -> tuple[Attempt, Exported]:
+        """Of equals the first: what was changed least."""
+        return max(self.attempts, key=lambda pair: (_RANK[pair[0].judged.outcome], pair[0].judged.accuracy))
+
+
+def _doubling(most: int) -> Iterator[int]:
+    """1, 2, 4, ... and last of all `most`."""
+    count = 1
+    while count < most:
+        yield count
+        count *= 2
+    if most:
+        yield most
+
+
+def _untold(stage: str, done: int, total: int) -> None:
+    pass
