@@ -162,6 +162,10 @@ def _ssd(outputs: Outputs, head: Ssd, spec: InputSpec, labels: int) -> Candidate
 
 def ssd_parts(outputs: Outputs, head: Ssd, spec: InputSpec, labels: int) -> tuple[Tensor, Tensor]:
     """Logits (n, anchors, classes, with the background's first where the head has one) and regressions."""
+    if not head.grids:
+        raise ConversionError(
+            "the ssd head has no grids: train with the head that load_model gives, which is filled in"
+        )
     anchors = len(anchors_of(head, spec))
     shapes: list[Shape] = [(anchors, labels + (head.activation == "softmax")), (anchors, 4)]
     logits, regression = _expect(outputs, shapes, head, spec, labels)

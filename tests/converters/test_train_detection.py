@@ -425,6 +425,11 @@ def test_a_box_without_an_area_has_a_finite_gradient(box):
     assert predicted.grad.isfinite().all()
 
 
+def test_an_ssd_head_that_was_never_filled_in_is_refused():
+    with pytest.raises(ConversionError, match="has no grids"):
+        candidates_of(HEADS["ssd"][1], Ssd(), SPEC, LABELS)
+
+
 def test_an_ssd_without_a_background_class_is_refused():
     with pytest.raises(ConversionError, match="got 'sigmoid'"):
         detection_loss(replace(SSD, activation="sigmoid"), SPEC, LABELS)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from edgekit import schema
 from edgekit.contract import InputSpec, Yolo
 from edgekit.converters.load import ModelSpec, load_model
+from edgekit.converters.train import Distill, Train
 from edgekit.converters.train.detect_candidates import candidates_of
+from edgekit.converters.train.frozen import set_mode
 
 FOLDER = Path(__file__).parents[2] / "examples" / "detector"
 SPEC = InputSpec(96, 96, scale=1 / 127.5, mean=(1.0, 1.0, 1.0))
@@ -40,3 +44,17 @@ def test_the_whole_backbone_begins_with_the_weights_of_a_torchvision_mobilenet(d
     assert backbone
     for name, value in backbone.items():
         torch.testing.assert_close(value, given[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("recipe", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_each_recipe_trains_a_model_that_its_steps_and_its_contract_fit(recipe):
+    given = schema.read_toml(recipe)
+    kind = {"train": Train, "distill": Distill}[given["steps"][0]["kind"]]
+    step = schema.parse(kind, given["steps"][0], str(recipe))
+    spec = schema.parse(InputSpec, given["input"], str(recipe))
+    model = replace(schema.parse(ModelSpec, given["model"], str(recipe)), start=None)
+    module = load_model(model, FOLDER, spec, Yolo()).module
+    set_mode(module, step.frozen, 0, step.kind)
+    assert {name.split(".")[2] for name, each in module.named_parameters() if not each.requires_grad} == set("0123456")
+    with torch.no_grad():
+        candidates_of(module(torch.zeros(2, *spec.shape[1:])), Yolo(), spec, len(given["labels"]))

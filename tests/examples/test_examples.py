@@ -32,3 +32,19 @@ def test_counts_of_a_run_are_held_against_a_timeline(tmp_path):
 def test_a_tflite_detector_with_its_own_nms_runs_as_it_is(data):
     figures = dict(line.split() for line in run("evaluate_tflite.py", data).splitlines())
     assert float(figures["ap50"]) > 0.63
+
+
+def test_a_coco_file_is_parted_in_two_that_share_no_picture_and_lose_no_box(tmp_path):
+    coco = {
+        "images": [{"id": i, "file_name": f"{i}.jpg"} for i in range(9)],
+        "annotations": [{"id": i, "image_id": i % 9, "category_id": 1} for i in range(20)],
+        "categories": [{"id": 1, "name": "apple"}],
+    }
+    (tmp_path / "all.json").write_text(json.dumps(coco))
+    run("detector/split.py", tmp_path / "all.json", tmp_path / "parts")
+    train, valid = (json.loads((tmp_path / "parts" / f"{part}.json").read_text()) for part in ("train", "valid"))
+    assert [image["id"] for image in valid["images"]] == [0, 4, 8]
+    assert len(train["images"]) == 6
+    assert {box["image_id"] for box in valid["annotations"]} == {0, 4, 8}
+    assert len(train["annotations"]) + len(valid["annotations"]) == 20
+    assert train["categories"] == valid["categories"] == coco["categories"]
