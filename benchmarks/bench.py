@@ -168,7 +168,7 @@ def _executed(name: str, task: AnyTask, taken: dict[str, Samples]) -> Executed:
 
 
 def _summary(each: Executed) -> dict[str, Any]:
-    percentiles = {f"p{p}_ms": each.engine_only.percentile(p) for p in (50, 90, 99)}
+    percentiles = {f"p{p}_ms": each.engine_only.percentile(p) for p in (10, 50, 90, 99)}
     how = {"engine": each.engine, "threads": each.threads, "precision": each.precision}
     return {**how, "samples": len(each.engine_only.wall_ms), **percentiles, "cpu_ms": each.engine_only.median_cpu_ms}
 

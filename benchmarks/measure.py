@@ -89,11 +89,12 @@ def samples_needed(percent: float) -> int:
     """The samples behind a percentile: so many that at most one may lie above it at 99 % confidence.
 
     That is the smallest n with P(Binomial(n, 1 - p) <= 1) <= 0.01: 11 for p50, 64 for p90, 130 for p95, 662 for p99,
-    the rule by which MLPerf's LoadGen stops early (mlcommons/inference, loadgen/early_stopping.cc).
+    the rule by which MLPerf's LoadGen stops early (mlcommons/inference, loadgen/early_stopping.cc). Below the median it
+    is the same from the other end: p10 needs as many as p90.
     """
     if not 0 < percent < 100:
         raise ValueError(f"a percentile lies between 0 and 100; got {percent}")
-    p, n = percent / 100, 1
+    p, n = max(percent, 100 - percent) / 100, 1
     while p**n + n * (1 - p) * p ** (n - 1) > 0.01:
         n += 1
     return n

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from edgekit import schema
 from edgekit.contract import Format, HeadSpec, InputSpec
 from edgekit.converters.data import DataSpec
 from edgekit.converters.gate import Gate
 from edgekit.converters.load import ModelSpec
+from edgekit.converters.prune import Prune
 from edgekit.converters.quantize import Calibrator, Int8Settings
+from edgekit.converters.quantize.escalate import Repair
+from edgekit.converters.train.settings import Distill, FineTune, Train
 from edgekit.errors import SettingsError
-from edgekit.schema import STRICT
+from edgekit.schema import STRICT, TaggedBy
 
 COMPARED = 16  # evaluation pictures on which raw outputs are held against the framework's; golden frames are the first
 
@@ -27,6 +30,7 @@ class Quantize:
 
     keep_float: operators that stay in float, for each target by the names or patterns of its own file:
     `{ onnx = ["Conv_7"], tflite = ["CONV_2D_0"] }`. OpenVINO's file is made of the ONNX one.
+    repair: what is tried where the gate refuses the result; `{ repairs = [] }` tries nothing.
     """
 
     __pydantic_config__ = STRICT
@@ -35,13 +39,15 @@ class Quantize:
     per_channel: bool = True
     calibration: Calibrator = "minmax"
     keep_float: dict[Literal["onnx", "tflite"], tuple[str, ...]] = field(default_factory=dict)
+    repair: Repair = field(default_factory=Repair)
 
     def settings(self, target: Literal["onnx", "tflite"]) -> Int8Settings:
         """What the quantizer of one target goes by."""
         return Int8Settings(self.per_channel, self.calibration, self.keep_float.get(target, ()))
 
 
-Step: TypeAlias = Quantize
+ModelStep: TypeAlias = Train | Distill | Prune | FineTune  # these change the model itself, in any order
+Step: TypeAlias = Annotated[ModelStep | Quantize, TaggedBy("kind")]
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,11 @@ class Recipe:
     """Everything that decides what a bundle holds.
 
     labels: the names of the classes, or a text file with one name a line.
-    steps: what is done to the model before it is sealed; without a Quantize step the bundle holds float variants only.
+    training: pictures that steps learn from. validation: those by which they stop and choose. Neither is evaluation.
+    steps: what is done to the model before it is sealed, in this order, quantizing last; without a Quantize step the
+        bundle holds float variants only.
+    gate: how far each artifact may fall behind the model that the steps made. compression: how far that model may fall
+        behind what it was before its first Prune, on the same pictures; None where nobody asked.
     golden: how many evaluation pictures travel in the bundle for `edgekit verify`, 16 at most; with none there is
         nothing for it to run, and no latency can be measured.
     release: counts the bundles of one name. seed: of every draw, pictures included.
@@ -65,9 +75,12 @@ class Recipe:
     labels: tuple[str, ...] | str
     evaluation: DataSpec
     calibration: DataSpec | None = None
+    training: DataSpec | None = None
+    validation: DataSpec | None = None
     steps: tuple[Step, ...] = (Quantize(),)
     targets: tuple[Format, ...] = ("onnx", "openvino", "tflite")
     gate: Gate = field(default_factory=Gate)
+    compression: Gate | None = None
     release: int = 1
     seed: int = 0
     golden: int = 2
@@ -89,12 +102,29 @@ class Recipe:
                 "input is what the trained module takes, float32 NCHW; each artifact's own form follows from it; "
                 f"got {self.input.dtype} {self.input.layout}"
             )
-        if len(self.steps) > 1:
-            raise ValueError("one quantize step is all that a recipe can hold so far")
+        self._check_steps()
+
+    def _check_steps(self) -> None:
+        if any(isinstance(step, Quantize) for step in self.steps[:-1]):
+            raise ValueError("quantize is the last step, and there is one of it")
+        learning = [step.kind for step in self.steps if isinstance(step, Train | Distill | FineTune)]
+        if learning and self.training is None:
+            raise ValueError(f"{' and '.join(dict.fromkeys(learning))} need [training]: pictures to learn from")
+        if self.training is not None and not self.model_steps:
+            raise ValueError("training pictures are for steps that learn, and steps holds none")
+        if self.validation is not None and not learning:
+            raise ValueError("validation pictures are for steps that learn, and steps holds none")
+        if self.compression is not None and not any(isinstance(step, Prune) for step in self.steps):
+            raise ValueError("[compression] judges what pruning cost, and steps holds no prune")
 
     @property
     def quantize(self) -> Quantize | None:
         return next((step for step in self.steps if isinstance(step, Quantize)), None)
+
+    @property
+    def model_steps(self) -> tuple[ModelStep, ...]:
+        """The steps that change the model itself."""
+        return tuple(step for step in self.steps if not isinstance(step, Quantize))
 
     def read_labels(self) -> tuple[str, ...]:
         """The class names; `SettingsError` where the file is missing, or a name is empty or stands twice."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.errors import ConversionError
+from edgekit.files import replacing
 
 # Where training scripts put the weights in a checkpoint, and what wrappers write before every name.
 _INSIDE = ("state_dict", "model_state_dict", "model")
@@ -51,6 +52,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if broken:
         raise ConversionError(f"{path}: NaN or infinity in {_some(broken)}")
     return weights
+
+
+def write_weights(module: nn.Module, path: Path) -> None:
+    """The module's tensors by name as safetensors at `path`, whole or not at all; what `read_weights` reads."""
+    from safetensors.torch import save
+
+    content = save({name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def fit_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

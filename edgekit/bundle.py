@@ -62,7 +62,8 @@ class VariantEvidence:
 
     figures: accuracy, such as top1 or ap50. parity: agreement with the framework's own outputs on a few evaluation
     pictures. golden_error: the relative error on the first of them, the golden frames, which `verify` holds other hosts
-    against. int8_convolutions: how many of how many run in INT8 kernels.
+    against. int8_convolutions: how many of how many run in INT8 kernels. attempts: the ways in which it was quantized
+    until it passed, a line each. in_float: how many operators of each kind stayed in float.
     """
 
     engine: str
@@ -72,11 +73,35 @@ class VariantEvidence:
     parity: dict[str, float]
     golden_error: float
     int8_convolutions: tuple[int, int] | None = None
+    attempts: tuple[str, ...] = ()
+    in_float: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepEvidence:
+    """A step that changed the model itself before it was exported.
+
+    settings: as the recipe has them. figures: what the step says of itself, such as its share of the multiply-adds.
+    accuracy: of the model after it, by the framework on the evaluation set. macs: its multiply-adds for one picture.
+    """
+
+    kind: str
+    settings: dict[str, Any]
+    figures: dict[str, float]
+    accuracy: dict[str, float]
+    macs: int
+    parameters: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The proof: figures of the framework and of each variant, the digests of the data, and the tools' versions."""
+    """The proof: figures of the framework and of each variant, the digests of the data, and the tools' versions.
+
+    start: the model's figures before the first of its `steps`. compression: what the gate said of the steps together.
+    audit: what is known of the calibration pictures, `warnings` what is wrong with them. allowed: what somebody let
+    pass that edgekit would have refused.
+    """
 
     images: int
     framework: dict[str, float]
@@ -84,6 +109,11 @@ class Evidence:
     data: dict[str, str] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     allowed: tuple[str, ...] = ()
+    start: dict[str, float] = field(default_factory=dict)
+    steps: tuple[StepEvidence, ...] = ()
+    compression: tuple[str, ...] = ()
+    audit: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,14 @@ def figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
+def duration(seconds: float) -> str:
+    """'40 s', '3 min 20 s' or '2 h 5 min': as much as an estimate is good for."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def size(bytes_: int) -> str:
     """In megabytes, as files are sold."""
     return f"{bytes_ / 1e6:.2f} MB"

@@ -16,7 +16,7 @@ from torch import nn
 from edgekit.bundle import Bundle
 from edgekit.converters.build import build
 from edgekit.converters.recipe import read_recipe
-from edgekit.errors import EdgekitError
+from edgekit.errors import DataError, EdgekitError
 from edgekit.profile import DeviceProfile
 from edgekit.tasks import open_task
 from edgekit.verify import verify_bundle
@@ -93,8 +93,8 @@ def paint(folder: Path, images: int, seed: int) -> None:
     for label, colour in COLOURS.items():
         (folder / label).mkdir(parents=True)
         for i in range(images):
-            image = rng.normal(colour, 30, (40, 48, 3)).clip(0, 255).astype(np.uint8)
-            cv2.imwrite(str(folder / label / f"{i:03}.png"), image)
+            coarse = rng.normal(colour, 30, (10, 12, 3)).clip(0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / label / f"{i:03}.png"), cv2.resize(coarse, (48, 40)))  # else it would be noise
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def workshop(tmp_path):
     (tmp_path / "net.py").write_text(NET)
     (tmp_path / "recipe.toml").write_text(RECIPE)
     save_file(weights(1.0), tmp_path / "weights.safetensors")
-    paint(tmp_path / "calibration", 8, seed=1)
+    paint(tmp_path / "calibration", 36, seed=1)
     paint(tmp_path / "evaluation", 40, seed=2)
     return tmp_path
 
@@ -164,7 +164,7 @@ def test_weights_per_tensor_ruin_a_depthwise_net_and_the_gate_says_so(workshop):
     save_file(weights(1000.0), workshop / "weights.safetensors")
     kept = run(workshop).manifest.evidence.variants
     assert all(found.outcome == "PASS" for found in kept.values())
-    edit(workshop, ('kind = "quantize"', 'kind = "quantize"\nper_channel = false'))
+    edit(workshop, ('kind = "quantize"', 'kind = "quantize"\nper_channel = false\nrepair = { repairs = [] }'))
     built = run(workshop)
     outcomes = {name: found.outcome for name, found in built.manifest.evidence.variants.items()}
     assert {name for name, outcome in outcomes.items() if outcome == "FAIL"} == {
@@ -173,6 +173,33 @@ def test_weights_per_tensor_ruin_a_depthwise_net_and_the_gate_says_so(workshop):
         "tflite-int8",
     }
     assert built.verdict.exit_code == 1
+
+
+def test_int8_that_the_gate_refuses_is_repaired_and_every_try_is_in_the_evidence(workshop):
+    save_file(weights(1000.0), workshop / "weights.safetensors")
+    edit(workshop, ('kind = "quantize"', 'kind = "quantize"\nper_channel = false\nrepair = { most_float = 1.0 }'))
+    built = run(workshop)
+    found = built.manifest.evidence.variants
+    for name in ("onnx-int8", "openvino-int8", "tflite-int8"):
+        assert found[name].outcome == "PASS", found[name].attempts
+        assert found[name].attempts[0].startswith("as asked: FAIL")
+        assert "in float" in found[name].attempts[-1]
+    assert built.verdict.outcome == "PASS"
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_calibration_pictures_that_are_unfit_are_refused_unless_that_is_allowed_and_on_record(workshop, allowed):
+    edit(
+        workshop,
+        ('path = "calibration"', 'path = "calibration"\nimages = 12'),
+        ("labels", 'targets = ["onnx"]\nlabels'),
+    )
+    recipe = read_recipe(workshop / "recipe.toml")
+    if allowed:
+        assert build(recipe, allow=["calibration-too-few"]).manifest.evidence.allowed == ("calibration-too-few",)
+    else:
+        with pytest.raises(DataError, match="--allow calibration-too-few"):
+            build(recipe)
 
 
 def test_too_few_pictures_are_inconclusive_never_a_pass(workshop):

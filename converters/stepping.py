@@ -1,0 +1,163 @@
+"""Runs the steps of a recipe that work on the model itself, one after the other, each of them once.
+
+What a step left is taken from `Finished` where all that decides it is the same: the model it began with, the recipe up
+to it, the pictures, the seed and the tools.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from edgekit import schema
+from edgekit.bundle import canonical
+from edgekit.converters.export import example_of
+from edgekit.converters.finished import Entry, Finished
+from edgekit.converters.load import ModelSpec
+from edgekit.converters.opened import Opened
+from edgekit.converters.prune import Prune, run_prune
+from edgekit.converters.prune.cost import multiply_adds, parameters
+from edgekit.converters.recipe import ModelStep, Recipe
+from edgekit.converters.scores import Score
+from edgekit.converters.shapes import take_shapes
+from edgekit.converters.steps import Progress, StepContext, Stepped
+from edgekit.converters.train import run_distill, run_train
+from edgekit.converters.train.settings import Distill, FineTune, Train
+from edgekit.converters.versions import tools
+from edgekit.errors import ConversionError, EdgekitError
+
+Run: TypeAlias = Callable[[nn.Module, Any, StepContext], Stepped]
+
+_RUN: Mapping[type, Run] = {Train: run_train, FineTune: run_train, Distill: run_distill, Prune: run_prune}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A model between two steps. score: on the evaluation set, by the framework itself. macs: multiply-adds of one
+    picture."""
+
+    score: Score
+    macs: int
+    parameters: int
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """A step that is finished, and the model after it. reused: it was finished by an earlier build."""
+
+    step: ModelStep
+    entry: Entry
+    after: Standing
+    reused: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Workplace:
+    """What the steps of one build share. evaluate: scores a model on the evaluation set, told what to call it."""
+
+    opened: Opened
+    evaluate: Callable[[nn.Module, str], Score]
+    finished: Finished
+    tell: Progress
+
+
+def run_steps(place: Workplace) -> tuple[nn.Module, tuple[Done, ...], Standing]:
+    """The model after all steps of the recipe, what came of each, and how the model stood before the first.
+
+    A step that fails is a ConversionError with the step's name; those before it stay finished.
+    """
+    module, done, first = place.opened.loaded.module, [], start_key(place.opened)
+    start = _standing(module, "0-start", first, place)
+    for number, (name, step, key) in enumerate(keyed(first, place.opened.recipe), 1):
+        try:
+            module, entry, reused = _run_or_reuse(module, name, step, key, place)
+        except EdgekitError as error:
+            raise ConversionError(f"step {number}, {step.kind}: {error}") from error
+        done.append(Done(step, entry, _standing(module, name, key, place), reused))
+    return module, tuple(done), start
+
+
+def _run_or_reuse(
+    module: nn.Module, name: str, step: ModelStep, key: str, place: Workplace
+) -> tuple[nn.Module, Entry, bool]:
+    entry = place.finished.find(name, key)
+    if entry is not None:
+        place.tell(f"{name}: finished before", 1, 1)
+        tensors = place.finished.tensors(name, key, entry)
+        take_shapes(module, tensors)
+        module.load_state_dict(tensors)
+        return module.eval(), entry, True
+    opened = place.opened
+    context = StepContext(
+        input=opened.recipe.input,
+        head=opened.loaded.head,
+        labels=opened.labels,
+        training=opened.pictures.get("training"),
+        validation=opened.pictures.get("validation"),
+        seed=opened.recipe.seed,
+        folder=Path(opened.recipe.folder),
+        scratch=place.finished.scratch(name, key),
+        tell=lambda stage, done, total: place.tell(f"{name}: {stage}", done, total),
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+    )
+    began = time.monotonic()
+    stepped = _RUN[type(step)](module, step, context)
+    found = Entry("", time.monotonic() - began, stepped.figures, stepped.measured, stepped.notes)
+    return stepped.module, place.finished.keep(name, key, stepped.module.state_dict(), found), False
+
+
+def _standing(module: nn.Module, name: str, key: str, place: Workplace) -> Standing:
+    judged_on = place.opened.pictures["evaluation"].digest()
+    known = place.finished.score(name, key, judged_on)
+    if known is None:
+        known = place.evaluate(module, f"evaluating after {name}")
+        place.finished.keep_score(name, key, judged_on, known)
+    return Standing(known, multiply_adds(module, example_of(place.opened.recipe.input)), parameters(module))
+
+
+def start_key(opened: Opened) -> str:
+    """The digest of all that the first step begins with."""
+    learnt_from = (opened.pictures.get(name) for name in ("training", "validation"))
+    given = {
+        "contract": [schema.dump(each) for each in (opened.recipe.input, opened.loaded.head)],
+        "labels": opened.labels,
+        "seed": opened.recipe.seed,
+        "data": [None if each is None else each.digest() for each in learnt_from],
+        "tools": tools(),
+    }
+    return _digest(_model_digest(opened.loaded.module), given)
+
+
+def keyed(start: str, recipe: Recipe) -> Iterator[tuple[str, ModelStep, str]]:
+    """Each step's name, such as '2-prune', the step, and the key of what comes of it."""
+    key = start
+    for number, step in enumerate(recipe.model_steps, 1):
+        key = _digest(key, {"step": schema.dump(step), "files": _files(step, Path(recipe.folder))})
+        yield f"{number}-{step.kind}", step, key
+
+
+def _model_digest(module: nn.Module) -> str:
+    """Of its structure and all its tensors: weights on disk, code that builds it and seed are in it."""
+    whole = hashlib.sha256(repr(module).encode())
+    for name, tensor in module.state_dict().items():
+        whole.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return whole.hexdigest()
+
+
+def _files(step: ModelStep, folder: Path) -> list[str]:
+    """Digests of the files that a step's own model, a teacher, is read from."""
+    teacher: ModelSpec | None = getattr(step, "teacher", None)
+    named = [] if teacher is None else [teacher.weights, teacher.start, teacher.onnx]
+    paths = [folder / each for each in named if each is not None]
+    return [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing" for path in paths]
+
+
+def _digest(before: str, content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(before.encode() + canonical(content)).hexdigest()

@@ -1,0 +1,74 @@
+"""A model's artifacts, each judged: of every target in float, and in INT8 where the recipe quantizes.
+
+INT8 that the gate refuses is repaired as the recipe allows, see `quantize.escalate`; every try is in the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+from torch import nn
+
+from edgekit.contract import Format
+from edgekit.converters.data import Dataset
+from edgekit.converters.export import Exported
+from edgekit.converters.export.to_onnx import to_onnx
+from edgekit.converters.export.to_openvino import as_openvino
+from edgekit.converters.export.to_tflite import to_tflite
+from edgekit.converters.judging import Judge, Judged
+from edgekit.converters.quantize.escalate import Escalation, quantize_until
+from edgekit.converters.quantize.escalate import Judged as Answer
+from edgekit.converters.recipe import Quantize, Recipe
+from edgekit.converters.steps import Progress
+from edgekit.preprocess import preprocess
+
+
+@dataclass(frozen=True, eq=False)
+class Variants:
+    """What was made of one module. judged: by the variant's name. int8: how each target came to its INT8."""
+
+    judged: Mapping[str, Judged]
+    int8: Mapping[Format, Escalation]
+
+
+def make_variants(
+    recipe: Recipe, module: nn.Module, calibration: Dataset | None, judge: Judge, tell: Progress
+) -> Variants:
+    """Export `module` to every target, quantize it, and hold each file against it."""
+    onnx = cache(lambda: to_onnx(module, recipe.input))
+    tflite = cache(lambda: to_tflite(module, recipe.input))
+    judged = {}
+    for done, target in enumerate(recipe.targets):
+        tell("exporting", done, len(recipe.targets))
+        start = (tflite if target == "tflite" else onnx)()
+        exported = as_openvino(start) if target == "openvino" else start
+        judged[f"{target}-float"] = judge.judge(f"{target}-float", exported)
+    tell("exporting", len(recipe.targets), len(recipe.targets))
+    step = recipe.quantize
+    if step is None or calibration is None:
+        return Variants(judged, {})
+    int8 = {}
+    for target in recipe.targets:
+        start = (tflite if target == "tflite" else onnx)()
+        judged[f"{target}-int8"], int8[target] = _in_int8(target, start, step, calibration, judge, tell)
+    return Variants(judged, int8)
+
+
+def _in_int8(
+    target: Format, start: Exported, step: Quantize, calibration: Dataset, judge: Judge, tell: Progress
+) -> tuple[Judged, Escalation]:
+    tensors = [preprocess(image, start.input)[0] for _, image in calibration.pictures()]
+    tries: dict[int, Judged] = {}
+
+    def judged(exported: Exported) -> Answer:
+        tries[id(exported)] = found = judge.judge(f"{target}-int8", exported)
+        figures = found.score.figures()
+        return Answer(found.verdict.outcome, next(iter(figures.values())), figures)
+
+    settings = step.settings("tflite" if target == "tflite" else "onnx")
+    found = quantize_until(start, target, tensors, settings, judged, step.repair, tell)
+    best = tries[id(found.best)]
+    lines = tuple(map(str, found.attempts)) if len(found.attempts) > 1 else ()
+    return replace(best, evidence=replace(best.evidence, attempts=lines)), found

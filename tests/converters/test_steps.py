@@ -1,0 +1,235 @@
+"""A recipe's steps on the model: each is done once, goes on where it was killed, and leaves its row in the evidence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from painted import paint
+
+from edgekit.bundle import Bundle
+from edgekit.converters.build import Built, build
+from edgekit.converters.forecast import forecast
+from edgekit.converters.opened import open_recipe
+from edgekit.converters.recipe import read_recipe
+from edgekit.errors import ConversionError, SettingsError
+
+NET = '''
+from torch import nn
+
+def build(width=32):
+    """Mean colours, with channels to spare."""
+    layers = []
+    for before, after in ((3, width), (width, width)):
+        layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 3))
+'''
+
+RECIPE = """
+name = "colours"
+labels = ["blue", "green", "red"]
+targets = ["onnx"]
+golden = 1
+
+[model]
+torch = "net:build"
+
+[input]
+width = 24
+height = 24
+
+[head]
+kind = "softmax"
+
+[training]
+format = "imagefolder"
+path = "training"
+
+[validation]
+format = "imagefolder"
+path = "validation"
+
+[evaluation]
+format = "imagefolder"
+path = "evaluation"
+
+[gate]
+max_drop = 0.04
+min_images = 20
+
+[[steps]]
+kind = "train"
+epochs = 6
+batch = 8
+rate = 0.1
+augment = { area = [0.7, 1.0] }
+"""
+
+PRUNE = '[[steps]]\nkind = "prune"\nmacs = 0.7\nprecision = "float"\n'
+MEND = '[[steps]]\nkind = "finetune"\nepochs = 2\nbatch = 8\n'
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A folder with a recipe of one step, and what it needs."""
+    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    for name, each, seed in (("training", 8, 1), ("validation", 4, 2), ("evaluation", 10, 3)):
+        paint(tmp_path / name, each, seed)
+    return tmp_path
+
+
+def run(shop: Path, more: str = "", **arguments: object) -> tuple[Built, list[str]]:
+    """What was built, and the stages that were told of, each once."""
+    (shop / "recipe.toml").write_text(RECIPE + more)
+    stages: dict[str, None] = {}
+    built = build(
+        read_recipe(shop / "recipe.toml"),
+        lambda stage, done, total: stages.setdefault(stage),
+        finished=shop / "steps",
+        **arguments,  # type: ignore[arg-type]
+    )
+    return built, list(stages)
+
+
+def test_a_model_is_trained_and_its_bundle_tells_what_the_step_brought(shop):
+    built, stages = run(shop)
+    assert built.verdict.outcome == "PASS", built.verdict.reasons
+    evidence = built.manifest.evidence
+    [step] = evidence.steps
+    assert (step.kind, step.settings["epochs"], step.figures["epochs"]) == ("train", 6, 6)
+    assert evidence.start["top1"] < step.accuracy["top1"] == evidence.framework["top1"]
+    assert {"training", "validation", "evaluation"} == evidence.data.keys()
+    assert "1-train: training epoch 6 of 6" in stages
+    built.write(shop / "colours.ekb")
+    with Bundle.open(shop / "colours.ekb") as bundle:
+        assert bundle.manifest.evidence == evidence
+
+
+def test_a_finished_step_is_not_done_again_and_a_changed_one_is(shop):
+    first, _ = run(shop)
+    again, stages = run(shop)
+    assert again.manifest == first.manifest
+    assert again.steps[0].reused
+    assert "1-train: finished before" in stages
+    assert not any("epoch" in stage for stage in stages)
+    longer, stages = run(shop, more=MEND)
+    assert [each.reused for each in longer.steps] == [True, False]
+    assert any(stage.startswith("2-finetune: training epoch") for stage in stages)
+
+
+def test_other_pictures_make_another_step(shop):
+    run(shop)
+    paint(shop / "training", 9, seed=4)
+    built, _ = run(shop)
+    assert not built.steps[0].reused
+
+
+def test_other_evaluation_pictures_do_not(shop):
+    run(shop)
+    paint(shop / "evaluation", 11, seed=4)
+    built, stages = run(shop)
+    assert built.steps[0].reused
+    assert "evaluating after 1-train" in stages
+
+
+def test_pruning_then_mending_gives_the_same_bundle_whether_it_was_interrupted_or_not(shop):
+    whole, _ = run(shop, more=PRUNE + MEND)
+    assert [each.kind for each in whole.manifest.evidence.steps] == ["train", "prune", "finetune"]
+    assert whole.manifest.evidence.steps[1].figures["macs_share"] <= 0.7
+    digest = whole.write(shop / "whole.ekb")
+    reused, _ = run(shop, more=PRUNE + MEND)
+    assert [each.reused for each in reused.steps] == [True, True, True]
+    assert reused.write(shop / "again.ekb") == digest
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from edgekit.converters.build import build
+from edgekit.converters.recipe import read_recipe
+shop = Path(sys.argv[1])
+def tell(stage, done, total):
+    if stage == sys.argv[3] and done == int(sys.argv[4]):
+        import os, signal
+        os.kill(os.getpid(), signal.SIGKILL)
+print(build(read_recipe(shop / "recipe.toml"), tell, shop / sys.argv[2]).write(shop / f"{sys.argv[2]}.ekb"))
+"""
+
+
+def test_a_build_that_was_killed_in_the_middle_of_a_step_goes_on_to_the_same_digest(shop):
+    (shop / "recipe.toml").write_text(RECIPE + MEND)
+
+    def in_a_process(folder: str, dies_at: str = "", after: int = 0) -> str:
+        order = [sys.executable, "-c", textwrap.dedent(BUILD), str(shop), folder, dies_at, str(after)]
+        ran = subprocess.run(order, capture_output=True, text=True, check=False)
+        assert (ran.returncode == -9) == bool(dies_at), ran.stderr
+        return ran.stdout
+
+    unharmed = in_a_process("unharmed")
+    in_a_process("killed", "1-train: training epoch 4 of 6", after=2)
+    in_a_process("killed", "2-finetune: training epoch 2 of 2", after=1)
+    assert not (shop / "killed.ekb").exists()
+    assert in_a_process("killed") == unharmed
+
+
+def test_what_pruning_cost_is_judged_where_the_recipe_asks_for_it(shop):
+    built, _ = run(shop, more=PRUNE + "[compression]\nmax_drop = 0.5\nmax_class_drop = 1.0\nmin_images = 20\n")
+    before, after = built.steps[0].after.score, built.steps[1].after.score
+    line = f"top1 {before.top1:.4f} -> {after.top1:.4f}"
+    assert any(line in reason for reason in built.manifest.evidence.compression)
+    assert any(reason.startswith("compression: ") for reason in built.verdict.reasons)
+
+
+def test_a_step_that_fails_is_named_and_those_before_it_stay_finished(shop):
+    run(shop)
+    with pytest.raises(ConversionError, match=r"step 2, prune: .*(macs|multiply-adds|not faster)"):
+        run(shop, more='[[steps]]\nkind = "prune"\nmacs = 0.001\nprecision = "float"\n')
+    built, _ = run(shop)
+    assert built.steps[0].reused
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ('[[steps]]\nkind = "quantize"\n', r"needs \[calibration\]"),
+        ("[compression]\nmax_drop = 0.1\n", "steps holds no prune"),
+        ('[[steps]]\nkind = "train"\nepoch = 3\n', "unknown key .*did you mean 'epochs'"),
+        ('[[steps]]\nkind = "trian"\n', "no kind 'trian'; there are: train, distill, prune, finetune, quantize"),
+    ],
+)
+def test_a_recipe_whose_steps_do_not_fit_is_one_clear_line(shop, more, message):
+    (shop / "recipe.toml").write_text(RECIPE + more)
+    with pytest.raises(SettingsError, match=message):
+        read_recipe(shop / "recipe.toml")
+
+
+def test_learning_needs_pictures_to_learn_from(shop):
+    text = RECIPE.replace('[training]\nformat = "imagefolder"\npath = "training"\n', "")
+    (shop / "recipe.toml").write_text(text)
+    with pytest.raises(SettingsError, match=r"train need \[training\]: pictures to learn from"):
+        read_recipe(shop / "recipe.toml")
+
+
+def test_a_forecast_says_what_will_be_done_and_what_is_done_already(shop):
+    (shop / "recipe.toml").write_text(RECIPE + MEND)
+    opened = open_recipe(read_recipe(shop / "recipe.toml"))
+    before = {each.what: each.seconds for each in forecast(opened, shop / "steps")}
+    assert before["1-train: 6 epochs of 24 pictures"] > 0
+    assert before["export to onnx"] is None
+    run(shop)
+    after = {each.what: each.seconds for each in forecast(opened, shop / "steps")}
+    assert after["1-train: finished before"] == 0
+    assert after["2-finetune: 2 epochs of 24 pictures"] > 0
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
