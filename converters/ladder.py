@@ -25,8 +25,8 @@ from edgekit.converters.traced import running, trace, weighted_nodes
 from edgekit.frames import Image
 from edgekit.preprocess import preprocess
 
-# A float export is the same arithmetic: what rounding leaves is 90 dB and more. YOLOX-nano, which is ruined by its first
-# two convolutions in INT8, has 23 dB after the first and 15 after the second.
+# A float export is the same arithmetic: rounding leaves 90 dB and more. YOLOX-nano, which is ruined by its first two
+# convolutions in INT8, has 23 dB after the first and 15 after the second.
 FLOAT_DB, INT8_DB = 50.0, 15.0
 
 

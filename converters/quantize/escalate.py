@@ -3,8 +3,8 @@
     found = quantize_until(start, "onnx", tensors, Int8Settings(), judge)
     print("\\n".join(map(str, found.attempts)))
 
-In this order: as asked; with corrected biases; with other calibrators; with the most sensitive operators in float, 1, 2,
-4, ... of them. Every attempt is kept with what came of it. Where none passes, training with simulated INT8 is next
+In this order: as asked; with corrected biases; with other calibrators; with the most sensitive operators in float, 1,
+2, 4, ... of them. Every attempt is kept with what came of it. Where none passes, training with simulated INT8 is next
 (`aware.py`), and that is the caller's.
 """
 
@@ -116,7 +116,7 @@ def quantize_until(
     calibration: Sequence[np.ndarray],
     settings: Int8Settings,
     judge: Callable[[Exported], Judged],
-    repair: Repair = Repair(),  # noqa: B008 (frozen)
+    repair: Repair = Repair(),
     progress: Progress | None = None,
 ) -> Escalation:
     """INT8 as `settings` ask, then repaired until `judge` no longer says FAIL or nothing is left to try.

@@ -176,9 +176,7 @@ def _kernel(name: str, kind: str, operator: Any, tree: Any, weights: np.ndarray,
     same = [_same(*each) for each in zip(sides, weights.shape[2:], stride, dilation, strict=True)]
     (top, bottom), (left, right) = same if options.padding == _SAME else ((0, 0), (0, 0))
     groups = int(source.shape[3]) // weights.shape[1]
-    return Kernel(
-        name, source.name.decode(), weights, rounded, stride, dilation, (left, right, top, bottom), groups
-    )
+    return Kernel(name, source.name.decode(), weights, rounded, stride, dilation, (left, right, top, bottom), groups)
 
 
 def _same(side: int, size: int, stride: int, dilation: int) -> tuple[int, int]:
