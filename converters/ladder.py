@@ -20,7 +20,7 @@ from edgekit.converters.export import Exported, example_of
 from edgekit.converters.quantize.escalate import open_net
 from edgekit.converters.quantize.for_onnx import OnnxNet
 from edgekit.converters.quantize.net import Operator, Values
-from edgekit.converters.quantize.sensitivity import sqnr_db
+from edgekit.converters.quantize.sensitivity import MOST_DB, sqnr_db
 from edgekit.converters.traced import running, trace, weighted_nodes
 from edgekit.frames import Image
 from edgekit.preprocess import preprocess
@@ -91,7 +91,7 @@ def first_divergence(
     """
     known: dict[str, float] = {}
     for operator in operators:
-        before = min((known[name] for name in operator.inputs if name in known), default=120.0)
+        before = min((known[name] for name in operator.inputs if name in known), default=MOST_DB)
         for name in operator.outputs:
             known[name] = _similarity(name, wanted, got, before)
             if known[name] < least_db <= before:

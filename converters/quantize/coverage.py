@@ -98,18 +98,23 @@ def _fact(facts: Any, name: str) -> str:
 
 
 def _in_litert(artifact: Artifact) -> Coverage:
-    from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_litert.tools import flatbuffer_utils
-
     from edgekit.converters.export.to_tflite import operator_names
 
-    try:
-        Interpreter(model_content=artifact.model)
-    except (ValueError, RuntimeError) as error:
-        raise EngineError(f"litert refuses this model: {error}") from error
-    tree: Any = flatbuffer_utils.read_model_from_bytearray(artifact.model)
+    tree = taken(artifact)
     int8_code = 9  # TensorType.INT8 of TFLite's schema
     types = [tensor.type for tensor in tree.subgraphs[0].tensors]
     heavy = [operator for name, operator in operator_names(tree) if name.rpartition("_")[0] in _TFLITE]
     int8 = [o for o in heavy if {types[i] for i in (*o.inputs[:2], *o.outputs)} == {int8_code}]
     return Coverage(len(int8), len(heavy))
+
+
+def taken(artifact: Artifact) -> Any:
+    """The TFLite file's contents, once LiteRT took it."""
+    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    try:
+        Interpreter(model_content=artifact.model)
+    except (ValueError, RuntimeError) as error:
+        raise EngineError(f"litert refuses this model: {error}") from error
+    return flatbuffer_utils.read_model_from_bytearray(artifact.model)

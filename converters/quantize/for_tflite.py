@@ -84,15 +84,14 @@ class TfliteNet:
         yield from _watched(interpreter, tensors, [name for name in names if name in there])
 
     def kernels(self, int8: Exported) -> Iterator[Kernel]:
-        after = dict(operator_names(_tree(int8)))
-        int8_tree = _tree(int8)
+        tree = _tree(int8)
+        after = dict(operator_names(tree))
         for name, operator in operator_names(self.tree):
             kind = name.rpartition("_")[0]
             if kind not in _WITH_BIAS or name not in after:
                 continue
-            weights, rounded = (
-                _constant(tree, each.inputs[1]) for tree, each in ((self.tree, operator), (int8_tree, after[name]))
-            )
+            weights = _constant(self.tree, operator.inputs[1])
+            rounded = _constant(tree, after[name].inputs[1])
             if weights is not None and rounded is not None and not np.array_equal(weights, rounded):
                 yield _kernel(name, kind, operator, self.tree, weights, rounded)
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from edgekit.contract import Artifact, Format
 from edgekit.converters.export.to_tflite import operator_names
-from edgekit.converters.quantize.coverage import coverage_of, optimized, running
+from edgekit.converters.quantize.coverage import coverage_of, optimized, running, taken
 
 # What moves values and computes none, and what turns them from float to 8 bits and back.
 _ORT_MOVES = {
@@ -54,7 +53,7 @@ def _in_onnxruntime(artifact: Artifact) -> Iterator[str]:
     graph = optimized(artifact)
     integer = {value.name for value in graph.input if value.type.tensor_type.elem_type != 1}
     for node in graph.node:
-        if node.op_type == "DequantizeLinear" or node.op_type == "Cast":
+        if node.op_type in ("DequantizeLinear", "Cast"):
             continue
         if node.op_type.startswith(("QLinear", "QGemm", "QuantizeLinear")) or node.input[0] in integer:
             integer.update(node.output)
@@ -68,9 +67,7 @@ def _in_openvino(artifact: Artifact) -> Iterator[str]:
 
 
 def _in_litert(artifact: Artifact) -> Iterator[str]:
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    tree: Any = flatbuffer_utils.read_model_from_bytearray(artifact.model)
+    tree = taken(artifact)
     types = [tensor.type for tensor in tree.subgraphs[0].tensors]
     for name, operator in operator_names(tree):
         kind = name.rpartition("_")[0]
