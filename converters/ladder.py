@@ -72,7 +72,6 @@ def export_divergence(
     lies between two convolutions is put down to the second.
     """
     net = OnnxNet(exported)
-    net = OnnxNet(exported)
     graph = trace(module, example_of(spec))
     nodes = {weight: last.name for weight, (_, last) in weighted_nodes(graph.graph).items()}
     outputs = {nodes[weight]: output for weight, output in net.weights.items() if weight in nodes}

@@ -79,7 +79,8 @@ def prepare(
     """A copy of `module` that simulates what `quantize_onnx` with these settings makes of it, to be trained.
 
     `module`: in eval mode, takes pictures as `spec` normalises them. `calibration`: some such tensors, (1, 3, h, w).
-    What is in INT8, and its first ranges, are read from the INT8 file itself. keep_float names ONNX operators.
+    What is in INT8, and its first ranges, are read from the INT8 file itself. keep_float names ONNX operators. Weights
+    of transposed convolutions stay in float here.
     `ConversionError` where the module cannot be exported, or traced for batches of any size.
     """
     own = copy.deepcopy(module).eval()
