@@ -20,13 +20,13 @@ from edgekit.converters.export import Exported, example_of
 from edgekit.converters.quantize.escalate import open_net
 from edgekit.converters.quantize.for_onnx import OnnxNet
 from edgekit.converters.quantize.net import Operator, Values
-from edgekit.converters.quantize.sensitivity import sqnr_db
+from edgekit.converters.quantize.sensitivity import MOST_DB, sqnr_db
 from edgekit.converters.traced import running, trace, weighted_nodes
 from edgekit.frames import Image
 from edgekit.preprocess import preprocess
 
-# A float export is the same arithmetic: what rounding leaves is 90 dB and more. YOLOX-nano, which is ruined by its first
-# two convolutions in INT8, has 23 dB after the first and 15 after the second.
+# A float export is the same arithmetic: rounding leaves 90 dB and more. YOLOX-nano, which is ruined by its first two
+# convolutions in INT8, has 23 dB after the first and 15 after the second.
 FLOAT_DB, INT8_DB = 50.0, 15.0
 
 
@@ -72,7 +72,6 @@ def export_divergence(
     lies between two convolutions is put down to the second.
     """
     net = OnnxNet(exported)
-    net = OnnxNet(exported)
     graph = trace(module, example_of(spec))
     nodes = {weight: last.name for weight, (_, last) in weighted_nodes(graph.graph).items()}
     outputs = {nodes[weight]: output for weight, output in net.weights.items() if weight in nodes}
@@ -91,7 +90,7 @@ def first_divergence(
     """
     known: dict[str, float] = {}
     for operator in operators:
-        before = min((known[name] for name in operator.inputs if name in known), default=120.0)
+        before = min((known[name] for name in operator.inputs if name in known), default=MOST_DB)
         for name in operator.outputs:
             known[name] = _similarity(name, wanted, got, before)
             if known[name] < least_db <= before:

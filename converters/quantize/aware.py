@@ -24,11 +24,11 @@ from edgekit.contract import InputSpec
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.quantize import Int8Settings
-from edgekit.converters.quantize.for_onnx import OnnxNet
+from edgekit.converters.quantize.for_onnx import QUANTIZED, OnnxNet
 from edgekit.converters.quantize.static import look
 from edgekit.converters.traced import running, trace, weighted_nodes
 
-_PACE = 0.01  # of the running average of ranges; Jacob et al. let it reach back thousands of steps, we fine-tune for fewer
+_PACE = 0.01  # of the running average of ranges; fine-tuning is too short for the thousands of steps of Jacob et al.
 
 
 class QuantizationAware(nn.Module):
@@ -79,7 +79,8 @@ def prepare(
     """A copy of `module` that simulates what `quantize_onnx` with these settings makes of it, to be trained.
 
     `module`: in eval mode, takes pictures as `spec` normalises them. `calibration`: some such tensors, (1, 3, h, w).
-    What is in INT8, and its first ranges, are read from the INT8 file itself. keep_float names ONNX operators.
+    What is in INT8, and its first ranges, are read from the INT8 file itself. keep_float names ONNX operators. Weights
+    of transposed convolutions stay in float here.
     `ConversionError` where the module cannot be exported, or traced for batches of any size.
     """
     own = copy.deepcopy(module).eval()
@@ -112,8 +113,11 @@ def _ranges(int8: Exported) -> dict[str, tuple[float, float]]:
     graph = onnx.load_from_string(int8.artifact.model).graph
     constants = {value.name: numpy_helper.to_array(value) for value in graph.initializer}
     quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear"]
-    steps = {node.input[0]: (float(constants[node.input[1]]), int(constants[node.input[2]])) for node in quantizers}
-    return {name: (-zero * scale, (255 - zero) * scale) for name, (scale, zero) in steps.items()}
+    ranges = {}
+    for node in quantizers:
+        scale, zero = float(constants[node.input[1]]), int(constants[node.input[2]])
+        ranges[node.output[0].removesuffix(QUANTIZED)] = (-zero * scale, (255 - zero) * scale)
+    return ranges
 
 
 def _places(
@@ -155,9 +159,10 @@ def _round_weights(graph: fx.GraphModule, net: OnnxNet, int8: Exported, settings
     for name, (node, last) in weighted_nodes(graph.graph).items():
         if name not in names:
             continue
+        call: Any = node.target
         norm = None if last is node else (*last.args[1:5], last.args[7])
         with graph.graph.inserting_after(last):
-            new = graph.graph.call_function(_in_int8, (node.target, norm, settings.per_channel, *node.args))
+            new = graph.graph.call_function(_in_int8, (call, norm, settings.per_channel, *node.args))
         last.replace_all_uses_with(new)
         for old in {last: None, node: None}:
             graph.graph.erase_node(old)

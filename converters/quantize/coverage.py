@@ -50,24 +50,35 @@ def coverage_of(artifact: Artifact) -> Coverage:
 
 
 def _in_onnxruntime(artifact: Artifact) -> Coverage:
+    kinds = Counter(node.op_type for node in optimized(artifact).node)
+    int8 = sum(kinds[kind] for kind in _ORT_INT8)
+    return Coverage(int8, int8 + sum(kinds[kind] for kind in _ORT_FLOAT))
+
+
+def optimized(artifact: Artifact) -> Any:
+    """The graph that ONNX Runtime makes of the file and runs."""
     import onnx
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # it warns that the optimized graph fits this machine only, which is what we ask
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-        optimized = Path(folder) / "optimized.onnx"
-        options.optimized_model_filepath = str(optimized)
+        path = Path(folder) / "optimized.onnx"
+        options.optimized_model_filepath = str(path)
         try:
             onnxruntime.InferenceSession(artifact.model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no base of their own
             raise EngineError(f"onnxruntime refuses this model: {error}") from error
-        kinds = Counter(node.op_type for node in onnx.load(optimized).graph.node)
-    int8 = sum(kinds[kind] for kind in _ORT_INT8)
-    return Coverage(int8, int8 + sum(kinds[kind] for kind in _ORT_FLOAT))
+        return onnx.load(path).graph
 
 
 def _in_openvino(artifact: Artifact) -> Coverage:
+    heavy = [precision for kind, precision in running(artifact) if kind in _OPENVINO]
+    return Coverage(sum(precision in ("u8", "i8") for precision in heavy), len(heavy))
+
+
+def running(artifact: Artifact) -> list[tuple[str, str]]:
+    """Kind and precision of each operator that OpenVINO makes of the file and runs on the CPU."""
     import numpy as np
 
     openvino = import_openvino()
@@ -79,8 +90,7 @@ def _in_openvino(artifact: Artifact) -> Coverage:
     except RuntimeError as error:
         raise EngineError(f"openvino refuses this model: {str(error).strip().splitlines()[-1]}") from error
     facts = [operator.get_rt_info() for operator in compiled.get_runtime_model().get_ops()]
-    heavy = [fact for fact in facts if _fact(fact, "layerType") in _OPENVINO]
-    return Coverage(sum(_fact(fact, "runtimePrecision") in ("u8", "i8") for fact in heavy), len(heavy))
+    return [(_fact(fact, "layerType"), _fact(fact, "runtimePrecision")) for fact in facts]
 
 
 def _fact(facts: Any, name: str) -> str:
@@ -88,18 +98,23 @@ def _fact(facts: Any, name: str) -> str:
 
 
 def _in_litert(artifact: Artifact) -> Coverage:
-    from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_litert.tools import flatbuffer_utils
-
     from edgekit.converters.export.to_tflite import operator_names
 
-    try:
-        Interpreter(model_content=artifact.model)
-    except (ValueError, RuntimeError) as error:
-        raise EngineError(f"litert refuses this model: {error}") from error
-    tree: Any = flatbuffer_utils.read_model_from_bytearray(artifact.model)
+    tree = taken(artifact)
     int8_code = 9  # TensorType.INT8 of TFLite's schema
     types = [tensor.type for tensor in tree.subgraphs[0].tensors]
     heavy = [operator for name, operator in operator_names(tree) if name.rpartition("_")[0] in _TFLITE]
     int8 = [o for o in heavy if {types[i] for i in (*o.inputs[:2], *o.outputs)} == {int8_code}]
     return Coverage(len(int8), len(heavy))
+
+
+def taken(artifact: Artifact) -> Any:
+    """The TFLite file's contents, once LiteRT took it."""
+    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    try:
+        Interpreter(model_content=artifact.model)
+    except (ValueError, RuntimeError) as error:
+        raise EngineError(f"litert refuses this model: {error}") from error
+    return flatbuffer_utils.read_model_from_bytearray(artifact.model)

@@ -3,8 +3,8 @@
     found = quantize_until(start, "onnx", tensors, Int8Settings(), judge)
     print("\\n".join(map(str, found.attempts)))
 
-In this order: as asked; with corrected biases; with other calibrators; with the most sensitive operators in float, 1, 2,
-4, ... of them. Every attempt is kept with what came of it. Where none passes, training with simulated INT8 is next
+In this order: as asked; with corrected biases; with other calibrators; with the most sensitive operators in float, 1,
+2, 4, ... of them. Every attempt is kept with what came of it. Where none passes, training with simulated INT8 is next
 (`aware.py`), and that is the caller's.
 """
 
@@ -70,7 +70,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try. what: in words. in_float: the share of all multiplications that stayed in float because of it."""
+    """One try. what: in words. in_float: the share of all multiplications that its `keep_float` keeps in float."""
 
     what: str
     settings: Int8Settings
@@ -116,7 +116,7 @@ def quantize_until(
     calibration: Sequence[np.ndarray],
     settings: Int8Settings,
     judge: Callable[[Exported], Judged],
-    repair: Repair = Repair(),  # noqa: B008 (frozen)
+    repair: Repair = Repair(),
     progress: Progress | None = None,
 ) -> Escalation:
     """INT8 as `settings` ask, then repaired until `judge` no longer says FAIL or nothing is left to try.
@@ -147,6 +147,7 @@ class _Workshop:
         self.judge, self.repair, self.tell = judge, repair, tell
         self.attempts: list[tuple[Attempt, Exported]] = []
         self.sensitive: tuple[LayerSensitivity, ...] = ()
+        self._macs = {operator.name: operator.macs for operator in net.operators}
         self._seen: dict[Calibrator, Seen] = {}
 
     def run(self, settings: Int8Settings) -> Escalation:
@@ -183,18 +184,17 @@ class _Workshop:
 
     def _affordable(self) -> int:
         """How many of the most sensitive blocks fit in the budget, from the worst on."""
-        total = sum(operator.macs for operator in self.net.operators)
         spent = np.cumsum([each.macs for each in self.sensitive])
-        return int((spent <= self.repair.most_float * total).sum())
+        return int((spent <= self.repair.most_float * sum(self._macs.values())).sum())
 
     def _try(self, what: str, settings: Int8Settings) -> None:
         int8 = quantize_by(self.net, self._look(settings), settings)
         artifact = as_openvino(int8) if self.target == "openvino" else int8
-        kept = {name for name in (each.name for each in self.net.operators) if settings.keeps(name)}
-        total = sum(operator.macs for operator in self.net.operators)
-        in_float = sum(operator.macs for operator in self.net.operators if operator.name in kept) / max(1, total)
-        judged = self.judge(artifact)
-        self.attempts.append((Attempt(what, settings, judged, round(in_float, 6)), artifact))
+        self.attempts.append((Attempt(what, settings, self.judge(artifact), self._in_float(settings)), artifact))
+
+    def _in_float(self, settings: Int8Settings) -> float:
+        kept = sum(macs for name, macs in self._macs.items() if settings.keeps(name))
+        return round(kept / max(1, sum(self._macs.values())), 6)
 
     def _look(self, settings: Int8Settings) -> Seen:
         way = settings.calibration

@@ -28,7 +28,9 @@ from edgekit.converters.quantize.static import quantize_net
 
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _QUANTIZED = sorted({*QDQRegistry, *QLinearOpsRegistry})
-_DEQUANTIZED = "_DequantizeLinear_Output"  # what ONNX Runtime's quantizer calls a tensor after its trip through 8 bits
+# What ONNX Runtime's quantizer calls a tensor in 8 bits, and after its trip through them.
+QUANTIZED, _DEQUANTIZED = "_QuantizeLinear_Output", "_DequantizeLinear_Output"
+_LOWEST = "lowest_float"
 
 
 def quantize_onnx(
@@ -91,6 +93,7 @@ class OnnxNet:
             extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
         )
         quantizer.quantize_model()
+        _hold_in_float(quantizer.model.model)
         quantizer.model.topological_sort()
         onnx.checker.check_model(quantizer.model.model)
         return self._exported(quantizer.model.model)
@@ -109,7 +112,9 @@ class OnnxNet:
             for place, name in enumerate(node.input):
                 if (node.name in chosen or name in made) and name + _DEQUANTIZED in dequantized:
                     node.input[place] = name + _DEQUANTIZED
-        wanted = {name for node in graph.node for name in node.input if name.endswith(_DEQUANTIZED)}  # biases stay float
+        wanted = {
+            name for node in graph.node for name in node.input if name.endswith(_DEQUANTIZED)
+        }  # biases stay float
         graph.node.extend(_leading_to(wanted, int8))
         graph.initializer.extend(int8.initializer)
         return self._exported(_sorted(_without_unused(model)))
@@ -150,6 +155,30 @@ class OnnxNet:
 
     def _exported(self, model: onnx.ModelProto) -> Exported:
         return Exported(Artifact("onnx", model.SerializeToString(deterministic=True)), self.exported.input)
+
+
+def _hold_in_float(model: onnx.ModelProto) -> None:
+    """Puts a maximum with the lowest float between a convolution in float and the rounding of its output.
+
+    Without one ONNX Runtime takes "rounded in, convolution, rounded out" for INT8 that was left unfinished, and rounds
+    the weights when it loads the file, with one scale for all channels (its WeightBiasQuantization): the very thing
+    that the convolution was kept from. Its optimizer sees through an identity, but not through this.
+    """
+    graph = model.graph
+    constants = {value.name for value in graph.initializer}
+    made = {name: node for node in graph.node for name in node.output}
+    held = []
+    for node in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        source = made.get(node.input[0])
+        while source is not None and source.op_type in ("Relu", "Clip"):
+            source = made.get(source.input[0])
+        if source is not None and source.op_type in _WEIGHTED and source.input[1] in constants:
+            name = f"{node.input[0]}_held"
+            held.append(helper.make_node("Max", [node.input[0], _LOWEST], [name], name))
+            node.input[0] = name
+    if held:
+        graph.node.extend(held)
+        graph.initializer.append(numpy_helper.from_array(np.float32(np.finfo(np.float32).min), _LOWEST))
 
 
 def _operators(graph: onnx.GraphProto) -> Iterator[Operator]:

@@ -84,15 +84,14 @@ class TfliteNet:
         yield from _watched(interpreter, tensors, [name for name in names if name in there])
 
     def kernels(self, int8: Exported) -> Iterator[Kernel]:
-        after = dict(operator_names(_tree(int8)))
-        int8_tree = _tree(int8)
+        tree = _tree(int8)
+        after = dict(operator_names(tree))
         for name, operator in operator_names(self.tree):
             kind = name.rpartition("_")[0]
             if kind not in _WITH_BIAS or name not in after:
                 continue
-            weights, rounded = (
-                _constant(tree, each.inputs[1]) for tree, each in ((self.tree, operator), (int8_tree, after[name]))
-            )
+            weights = _constant(self.tree, operator.inputs[1])
+            rounded = _constant(tree, after[name].inputs[1])
             if weights is not None and rounded is not None and not np.array_equal(weights, rounded):
                 yield _kernel(name, kind, operator, self.tree, weights, rounded)
 
@@ -176,9 +175,7 @@ def _kernel(name: str, kind: str, operator: Any, tree: Any, weights: np.ndarray,
     same = [_same(*each) for each in zip(sides, weights.shape[2:], stride, dilation, strict=True)]
     (top, bottom), (left, right) = same if options.padding == _SAME else ((0, 0), (0, 0))
     groups = int(source.shape[3]) // weights.shape[1]
-    return Kernel(
-        name, source.name.decode(), weights, rounded, stride, dilation, (left, right, top, bottom), groups
-    )
+    return Kernel(name, source.name.decode(), weights, rounded, stride, dilation, (left, right, top, bottom), groups)
 
 
 def _same(side: int, size: int, stride: int, dilation: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A float file as calibration, sensitivity and repairs see it: operators in order, and what each format does its own way.
+"""A float file as calibration and repairs see it: operators in order, and what each format does in its own way.
 
 `open_net` of escalate.py gives an `OnnxNet` or a `TfliteNet`; what is the same for both works on this interface.
 """

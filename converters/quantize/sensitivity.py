@@ -1,11 +1,13 @@
 """Which operators 8 bits hurt most: each block is put in INT8 alone, and the network's ends are held against float's.
 
-Alone, not all but it: where two blocks are each bad enough to ruin the outputs, taking one of them back changes little,
-and neither stands out.
+Alone, not all but it: where several blocks are each bad enough to ruin the outputs, taking one of them back changes
+little. YOLOX-nano in INT8 has 2.0 dB left at its ends; with the worst eight by the one ranking in float it has 11.6, by
+the other 7.6. Its worst two, without which INT8 keeps its AP, are the same by both.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +18,7 @@ from edgekit.converters.quantize.net import Block, FloatNet, Values, blocks_of, 
 from edgekit.converters.quantize.static import Seen
 from edgekit.converters.steps import Progress
 
-_PICTURES = 2  # evenly spread over the calibration set; the ranking of YOLOX-nano's worst was the same with 8
+_PICTURES = 2  # evenly spread over the calibration set; 20 CPU-s for the 113 blocks of YOLOX-nano
 MOST_DB = 120.0  # what stands for "no error at all"
 
 
@@ -65,8 +67,8 @@ def sqnr_db(wanted: Sequence[Values], got: Sequence[Values]) -> float:
 
     The signal is a tensor's variance: a mean far from zero carries nothing.
     """
-    noise = np.mean([_noise(*pair, name) for pair in zip(wanted, got, strict=True) for name in pair[0]])
-    return round(float(min(MOST_DB, -10 * np.log10(max(noise, 1e-12)))), 2)
+    noise = float(np.mean([_noise(*pair, name) for pair in zip(wanted, got, strict=True) for name in pair[0]]))
+    return round(min(MOST_DB, -10 * math.log10(max(noise, 1e-12))), 2)
 
 
 def spread(tensors: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
@@ -83,5 +85,3 @@ def _noise(wanted: Values, got: Values, name: str) -> float:
 
 def _sensitivity(block: Block, sqnr: float) -> LayerSensitivity:
     return LayerSensitivity(block.name, block.operators, sqnr, block.macs)
-
-

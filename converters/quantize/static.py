@@ -1,9 +1,9 @@
-"""Static quantization as it is for every format: look at the calibration pictures once, then quantize by what was seen."""
+"""Static quantization as it is for every format: one look at the calibration pictures, then INT8 by what was seen."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,9 +30,7 @@ def quantize_net(
     return quantize_by(net, look(net, calibration, settings, progress), settings)
 
 
-def look(
-    net: FloatNet, calibration: Calibration, settings: Int8Settings, progress: Progress | None = None
-) -> Seen:
+def look(net: FloatNet, calibration: Calibration, settings: Int8Settings, progress: Progress | None = None) -> Seen:
     """One pass over the calibration pictures."""
     watched = {operator.inputs[0] for operator in net.operators if operator.macs and operator.inputs}
     means: dict[str, np.ndarray] = {}

@@ -16,7 +16,7 @@ from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.export.to_tflite import to_tflite
 from edgekit.converters.gate import Outcome
 from edgekit.converters.quantize import Int8Settings
-from edgekit.converters.quantize.coverage import coverage_of
+from edgekit.converters.quantize.coverage import Coverage, coverage_of
 from edgekit.converters.quantize.escalate import Judged, Repair, open_net, quantize_until
 from edgekit.converters.quantize.for_onnx import quantize_onnx
 from edgekit.converters.quantize.for_tflite import quantize_tflite
@@ -33,8 +33,8 @@ every_format = pytest.mark.parametrize("target", ["onnx", "tflite"])
 
 
 class Uneven(nn.Module):
-    """Four convolutions. Half of the depthwise one's weights are forty times larger, on channels that are as much smaller
-    and then unused: with one scale for all, what counts has three steps left, and no activation is to blame.
+    """Four convolutions. Half of the depthwise one's weights are a hundred times larger, on channels that are as much
+    smaller and then unused: with one scale for all, what counts has two steps left, and no activation is to blame.
     """
 
     def __init__(self) -> None:
@@ -45,11 +45,11 @@ class Uneven(nn.Module):
         with torch.no_grad():
             for layer in (self.before, self.depthwise, self.middle, self.after):
                 layer.bias.zero_()
-            self.before.bias.fill_(0.5)  # most of what the depthwise one takes is its mean
-            self.before.weight[:4] /= 40
-            self.before.bias[:4] /= 40
+            self.before.bias.fill_(2)  # most of what the depthwise one takes is its mean, and so is most of its error
+            self.before.weight[:4] /= 100
+            self.before.bias[:4] /= 100
             self.depthwise.weight.abs_()
-            self.depthwise.weight[:4] *= 40
+            self.depthwise.weight[:4] *= 100
             self.middle.weight[:, :4] = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -107,7 +107,7 @@ def test_the_operator_that_eight_bits_ruin_is_found(
     ranking = sensitivity(net, seen, raw_pictures[:8], coarse, lambda stage, done, total: told.append(done))
     assert told == [1, 2, 3, 4]
     assert ranking[0].operator == {"onnx": "Conv_2", "tflite": "DEPTHWISE_CONV_2D_0"}[target]
-    assert ranking[0].sqnr_db < 5 < 20 < ranking[1].sqnr_db
+    assert ranking[0].sqnr_db < 15 < 30 < ranking[1].sqnr_db
     assert ranking == sensitivity(net, seen, raw_pictures[:8], coarse)
 
 
@@ -126,12 +126,22 @@ def test_corrected_biases_give_back_most_of_what_one_scale_for_all_channels_lost
     assert sqnr(True, per_channel=True) > sqnr(False, per_channel=True) - 1  # where there is nothing to give back
 
 
+def test_a_convolution_kept_in_float_is_not_put_in_int8_by_the_engine(
+    uneven: Files, raw_pictures: list[np.ndarray]
+) -> None:
+    """ONNX Runtime rounds the weights itself of a float convolution that takes and gives 8 bits, if it is let."""
+    coarse = Int8Settings(per_channel=False, keep_float=("Conv_2",))
+    int8 = quantize_onnx(uneven["onnx"], raw_pictures[:8], coarse)
+    assert coverage_of(int8.artifact) == Coverage(3, 4)
+    assert sqnr_db(*(outputs(each, raw_pictures[8:]) for each in (uneven["onnx"], int8))) > 30
+
+
 @pytest.mark.parametrize("target", ["onnx", "openvino", "tflite"])
 def test_the_ruined_operator_goes_back_to_float_and_no_other(
     target: Format, uneven: Files, raw_pictures: list[np.ndarray]
 ) -> None:
     start = uneven["onnx" if target == "openvino" else target]
-    judge = faithful(start, raw_pictures[8:], least_db=20)
+    judge = faithful(start, raw_pictures[8:], least_db=30)
     coarse = Int8Settings(per_channel=False)
     found = quantize_until(start, target, raw_pictures[:8], coarse, judge, Repair(("mixed",)))
     assert [attempt.judged.outcome for attempt in found.attempts] == ["FAIL", "PASS"]
@@ -142,7 +152,7 @@ def test_the_ruined_operator_goes_back_to_float_and_no_other(
 
 
 def test_the_settings_that_passed_make_the_same_file_again(uneven: Files, raw_pictures: list[np.ndarray]) -> None:
-    judge = faithful(uneven["onnx"], raw_pictures[8:], least_db=20)
+    judge = faithful(uneven["onnx"], raw_pictures[8:], least_db=30)
     found = quantize_until(uneven["onnx"], "onnx", raw_pictures[:8], Int8Settings(per_channel=False), judge)
     assert quantize_onnx(uneven["onnx"], raw_pictures[:8], found.settings) == found.best
 
@@ -182,10 +192,10 @@ def test_what_failed_least_is_kept_where_nothing_passes(uneven: Files, raw_pictu
 
 
 def test_no_repair_helps_calibration_on_noise(spec: InputSpec, raw_pictures: list[np.ndarray]) -> None:
-    """Its ranges are those of noise: what real pictures reach is cut off in every layer, whichever operator is asked."""
+    """Its ranges are those of noise: what real pictures reach is cut off in every layer."""
     torch.manual_seed(0)
-    net = nn.Sequential(*(nn.Sequential(nn.Conv2d(c, 8, 3), nn.ReLU()) for c in (3, 8, 8, 8)), nn.Conv2d(8, 4, 1)).eval()
-    start = to_onnx(net, spec)
+    layers = [layer for inside in (3, 8, 8, 8) for layer in (nn.Conv2d(inside, 8, 3), nn.ReLU())]
+    start = to_onnx(nn.Sequential(*layers, nn.Conv2d(8, 4, 1)).eval(), spec)
     dice = np.random.default_rng(0)
     noise = [dice.integers(120, 136, each.shape).astype(np.uint8) for each in raw_pictures[:8]]
     judge = faithful(start, raw_pictures, least_db=25)
