@@ -192,7 +192,7 @@ def _classes(calibration: Dataset, evaluation: Dataset, labels: Sequence[str]) -
         return [], {}
     expected, shown = _shown(evaluation), _shown(calibration)
     lacking = sorted(expected - shown)
-    figures = {"classes": len(shown), "classes_lacking": len(lacking)}
+    figures: dict[str, float] = {"classes": len(shown), "classes_lacking": len(lacking)}
     if not lacking:
         return [], figures
     names = ", ".join(labels[each] for each in lacking[:5]) + (", ..." if len(lacking) > 5 else "")

@@ -13,20 +13,20 @@ from __future__ import annotations
 import copy
 import re
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
-from torch.overrides import TorchFunctionMode
 
 from edgekit.contract import Format, InputSpec
+from edgekit.converters.costly import costly
 from edgekit.converters.export import Exported, example_of
 from edgekit.converters.export.to_onnx import OPSET, to_onnx
 from edgekit.converters.export.to_openvino import as_openvino
@@ -34,17 +34,16 @@ from edgekit.converters.export.to_tflite import quiet, to_tflite
 from edgekit.converters.load import RawOutputs, load_model
 from edgekit.converters.onnx_to_torch import explain as explain_onnx
 from edgekit.converters.recipe import Recipe
+from edgekit.converters.steering import own_line, own_line_of, steered_lines
 from edgekit.errors import ConversionError
 
-Shape = tuple[int, ...]
-Found = Iterator[tuple[fx.Node, str]]
+Shape: TypeAlias = tuple[int, ...]
+Found: TypeAlias = Iterator[tuple[fx.Node, str]]
 
 _OUTSIDE = "leave it to the code after the model's outputs, or write it in other operators"
-_BRANCHLESS = "write it without a branch (torch.where), or leave it to the code after the model's outputs"
 _FLOAT = "train with ReLU or ReLU6 in its place, or measure whether INT8 is worth it: edgekit bench"
+_BRANCHLESS = "write it without a branch (torch.where), or leave it to the code after the model's outputs"
 
-# Operators that convert, and that no engine's INT8 kernels take: each stands in float between two conversions.
-_COSTLY: dict[str, dict[Format, str]] = {}
 
 # What torch.export raises on a module that it cannot trace.
 _UNTRACED = (
@@ -113,10 +112,11 @@ def explain_module(
     }
     fatal: list[Block] = []
     for target in targets:
-        blocks = _in_tables(module, example, program, target) or _proved(converters[target])
-        fatal += [replace(each, target=target) for each in blocks]
-    costly = _costly(program, targets) if int8 and isinstance(program, ExportedProgram) else ()
-    return (*fatal, *costly)
+        fatal += _in_tables(module, example, program, target) or _proved(converters[target], target)
+    if not int8 or isinstance(program, Exception):
+        return tuple(fatal)
+    paid = costly(list(_calls(program.graph)), targets)
+    return (*fatal, *(replace(_block(node, target, why, _FLOAT), fatal=False) for node, target, why in paid))
 
 
 def _of_onnx(path: Path, recipe: Recipe) -> tuple[Block, ...]:
@@ -146,10 +146,10 @@ def _in_tables(
     if isinstance(program, Exception) and target != "tflite":
         program = _traced(module, example, strict=True)  # torch's ONNX exporter tries that next
     if isinstance(program, Exception):
-        return list(_steered(module, example, program))
+        return _steered(module, example, program, target)
     walk = _not_in_tflite if target == "tflite" else _not_in_onnx
     try:
-        return [_block(node, why) for node, why in walk(program)]
+        return [_block(node, target, why) for node, why in walk(program)]
     except _UNTRACED:
         return []  # the converter stumbles over this on its own way, and says over what
 
@@ -228,14 +228,15 @@ def _is_dynamic(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and not all(isinstance(side, int) for side in value.shape)
 
 
-def _block(node: fx.Node, why: str, remedy: str = _OUTSIDE) -> Block:
+def _block(node: fx.Node, target: Format, why: str, remedy: str = _OUTSIDE) -> Block:
     original = node.meta.get("original_aten")
     stack = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
     value = node.meta.get("val")
     first = value[0] if isinstance(value, (tuple, list)) and value else value
     shape = tuple(first.shape) if isinstance(first, torch.Tensor) and not _is_dynamic(first) else None
     operator = _operator(str(node.target if original is None else original))
-    return Block("onnx", operator, why, remedy, stack[-1] if stack else None, shape, _line(node.stack_trace or ""))
+    line = own_line_of(node.stack_trace or "")
+    return Block(target, operator, why, remedy, stack[-1] if stack else None, shape, line)
 
 
 def _operator(target: str) -> str:
@@ -243,69 +244,26 @@ def _operator(target: str) -> str:
     return ".".join(target.replace("::", ".").split(".")[:2])
 
 
-def _line(stack_trace: str) -> str | None:
-    """The innermost line of a printed stack that is not torch's own."""
-    places = re.findall(r'File "([^"]+)", line (\d+)', stack_trace)
-    own = [f"{Path(file).name}:{line}" for file, line in places if not _is_torchs(file)]
-    return own[-1] if own else None
-
-
-def _is_torchs(file: str) -> bool:
-    return file.startswith("<") or Path(file).is_relative_to(Path(torch.__file__).parent)
-
-
-class _Watch(TorchFunctionMode):
-    """Notes the lines on which a tensor's value is taken into Python while a module runs: no graph can hold that."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: dict[str, None] = {}
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in _INTO_PYTHON and (line := _own_line(traceback.extract_stack()[:-1])):
-            self.lines[line] = None
-        return func(*args, **(kwargs or {}))
-
-
-_INTO_PYTHON = {getattr(torch.Tensor, name) for name in ("__bool__", "__int__", "__index__", "item", "tolist", "numpy")}
-
-
-def _steered(module: nn.Module, example: torch.Tensor, error: Exception) -> Iterator[Block]:
+def _steered(module: nn.Module, example: torch.Tensor, error: Exception, target: Format) -> list[Block]:
     """Each line of the model's code that is steered by what the picture shows, or the one at which torch gave up."""
-    with torch.no_grad(), _Watch() as watch:
-        module(example)
-    for line in watch.lines:
-        yield Block(
-            "onnx", "control flow", "Python is steered by values computed from the picture", _BRANCHLESS, line=line
-        )
-    if not watch.lines:
-        line_ = _own_line(traceback.extract_tb(error.__traceback__))
-        yield Block("onnx", "the module", f"torch.export: {_first_line(error)}", _BRANCHLESS, line=line_)
-
-
-def _own_line(stack: Iterable[traceback.FrameSummary]) -> str | None:
-    own = [frame for frame in stack if not _is_torchs(frame.filename)]
-    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else None
+    why = "Python is steered by values computed from the picture"
+    if lines := steered_lines(module, example):
+        return [Block(target, "control flow", why, _BRANCHLESS, line=line) for line in lines]
+    line_ = own_line(traceback.extract_tb(error.__traceback__))
+    return [Block(target, "the module", f"torch.export: {_first_line(error)}", _BRANCHLESS, line=line_)]
 
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _proved(convert: Callable[[], Exported]) -> list[Block]:
+def _proved(convert: Callable[[], Exported], target: Format) -> list[Block]:
     """Nothing where the float file can be made; otherwise what its converter says."""
     try:
         convert()
     except ConversionError as error:
         text = str(error.__cause__ or error)
         named = re.search(r"target=torch\.ops\.([\w.]+)", text)
-        return [Block("onnx", _operator(named[1]) if named else "the module", str(error), _OUTSIDE, line=_line(text))]
+        operator = _operator(named[1]) if named else "the module"
+        return [Block(target, operator, str(error), _OUTSIDE, line=own_line_of(text))]
     return []
-
-
-def _costly(program: ExportedProgram, targets: Sequence[Format]) -> Iterator[Block]:
-    for node in _calls(program.graph):
-        whys = _COSTLY.get(_operator(str(node.target)), {})
-        for target in targets:
-            if target in whys:
-                yield replace(_block(node, whys[target], _FLOAT), target=target, fatal=False)

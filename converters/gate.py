@@ -143,6 +143,7 @@ def judge(reference: Score, candidate: Score, gate: Gate) -> Verdict:
     # Few pictures that show a loss beyond chance convict; few that show none acquit nobody.
     can_fail = not few or chance_of_loss(paired.lost, paired.won) < _CHANCE
     findings = [_enough(reference.images, gate)] if few else []
+    findings += _one_class(reference)
     findings += _judge_whole(reference, candidate, gate, paired, can_fail)
     findings += _judge_classes(reference, paired, gate.max_class_drop)
     findings += _judge_floor(candidate, gate, few)
@@ -169,6 +170,12 @@ def _worst(found: Iterable[Outcome]) -> Outcome:
 def _enough(images: int, gate: Gate) -> _Finding:
     needed = f"{gate.needed_images} are needed to see a drop of {gate.max_drop:g}"
     return _Finding("INCONCLUSIVE", f"{images} pictures, and {needed}")
+
+
+def _one_class(reference: Score) -> Iterator[_Finding]:
+    if isinstance(reference, ClassificationScore) and len(set(reference.truth)) == 1:
+        label = reference.classes[reference.truth[0]].label
+        yield _Finding("INCONCLUSIVE", f"every picture shows '{label}': a model that answers nothing else would pass")
 
 
 def _judge_whole(

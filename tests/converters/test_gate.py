@@ -10,10 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from edgekit import schema
+from edgekit.contract import InputSpec
 from edgekit.converters.data import Dataset, DataSpec, Sample, open_dataset
 from edgekit.converters.evaluate import evaluate_detector
+from edgekit.converters.export import Exported
+from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.gate import Gate, Verdict, judge, worst
 from edgekit.converters.paired import (
     average_precision,
@@ -23,9 +28,12 @@ from edgekit.converters.paired import (
     found_interval,
     outcomes,
 )
+from edgekit.converters.quantize.for_onnx import quantize_onnx
 from edgekit.converters.scores import SIZES, ClassificationScore, ClassScore, DetectionScore
+from edgekit.engines import open_session
 from edgekit.errors import SettingsError
 from edgekit.frames import Detections
+from edgekit.plan import EnginePlan
 
 Array = np.ndarray
 FRUIT = ("apple", "banana", "orange")
@@ -194,6 +202,40 @@ def test_a_framework_that_knows_nothing_proves_nothing() -> None:
     verdict = judge(nothing, nothing, Gate())
     assert verdict.outcome == "INCONCLUSIVE"
     assert "the framework itself reached no more than that" in verdict.reasons[0]
+
+
+def test_pictures_of_one_class_prove_nothing() -> None:
+    truth = np.full(200, 3)
+    verdict = judge(score(truth, truth), score(truth, truth), Gate())
+    assert verdict.outcome == "INCONCLUSIVE"
+    assert "every picture shows 'product 3'" in verdict.reasons[0]
+
+
+def greys(seed: int, images: int = 120) -> tuple[list[Array], Array]:
+    """Bright pictures of three greys, and which of them each shows."""
+    rng, truth = np.random.default_rng(seed), np.arange(images) % 3
+    painted = [rng.normal(160 + 40 * kind, 12, (1, 8, 8, 3)).clip(0, 255).astype(np.uint8) for kind in truth]
+    return painted, truth
+
+
+def test_int8_calibrated_on_noise_fails_and_on_pictures_passes() -> None:
+    """Averages of noise all lie in the middle, so that is where the range ends; brighter greys are cut to one."""
+    levels = torch.tensor([160.0, 200.0, 240.0]) / 255
+    net = nn.Sequential(nn.Conv2d(3, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 3)).eval()
+    with torch.no_grad():
+        net[0].weight.fill_(1 / 3), net[0].bias.zero_()
+        net[3].weight.copy_(2 * levels[:, None]), net[3].bias.copy_(-(levels**2))
+    file, (pictures, truth) = to_onnx(net, InputSpec(8, 8, fit="stretch")), greys(1)
+    noise = list(np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8, 3), dtype=np.uint8))
+
+    def answers(exported: Exported) -> ClassificationScore:
+        with open_session(exported.artifact, EnginePlan("onnxruntime")) as session:
+            return score(truth, np.array([session.run(each)[0].argmax() for each in pictures]), 3)
+
+    reference = answers(file)
+    assert reference.top1 == 1
+    assert judge(reference, answers(quantize_onnx(file, greys(2, 40)[0])), Gate()).outcome == "PASS"
+    assert judge(reference, answers(quantize_onnx(file, noise)), Gate()).outcome == "FAIL"
 
 
 def test_the_least_top1_is_held_whatever_the_framework_reached() -> None:
