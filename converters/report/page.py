@@ -51,7 +51,7 @@ def to_html(report: Report) -> str:
 def _verdict(report: Report) -> Iterator[Block]:
     yield Tiles([("all variants", report.outcome, "the worst of them"), *_tiles(report)])
     figures = list(report.evidence.framework)
-    columns = ["variant", *figures, "size", "latency", "range", "INT8 convs", "engine", "verdict"]
+    columns = ["variant", "verdict", *figures, "size", "latency", "range", "INT8 convs", "engine"]
     yield Grid(columns, [_variant(each, figures) for each in report.variants])
     if any(each.latency for each in report.variants):
         yield Text(f"Latency is the median, with its range; measured on {report.host or 'a host that was not named'}.")
@@ -79,11 +79,11 @@ def _tiles(report: Report) -> Iterator[tuple[str, str, str]]:
 
 def _variant(row: VariantRow, figures: Sequence[str]) -> list[str]:
     shares = [told_share(row.figures.get(name)) for name in figures]
-    cells = [row.name, *shares, told_size(row.size), told_median(row.latency), told_range(row.latency)]
+    cells = [*shares, told_size(row.size), told_median(row.latency), told_range(row.latency)]
     if row.evidence is None:
-        return [*cells, "", "", ""]
+        return [row.name, "", *cells, "", ""]
     done = row.evidence.int8_convolutions
-    return [*cells, "{} of {}".format(*done) if done else "", row.evidence.engine, row.evidence.outcome]
+    return [row.name, row.evidence.outcome, *cells, "{} of {}".format(*done) if done else "", row.evidence.engine]
 
 
 def _front(report: Report) -> Iterator[Block]:
@@ -169,7 +169,8 @@ def _classes(report: Report) -> Iterator[Block]:
 
 def _confusions(report: Report) -> Iterator[Block]:
     if report.confusions is None:
-        yield Text(f"{UNMEASURED}: a detector's boxes are matched label by label, so none is taken for another.")
+        why = "a detector's boxes are matched label by label; one of a wrong label is one missed and one wrong"
+        yield Text(f"{UNMEASURED}: {why}.")
         return
     before, after = report.confusions
     yield Plot(
