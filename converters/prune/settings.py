@@ -18,9 +18,12 @@ class Prune:
     as fast, by the lower end of its interval; the mildest pruning that reaches it is searched by measuring, so another
     host may choose otherwise, and only with `macs` do the same recipe, data and seed give the same weights.
     round_to: what stays of a layer is a multiple of this; engines compute 16 channels or so at once.
-    importance: 'magnitude' (L1 of the filters that make a channel; Li et al., 2017), 'group-norm' (squares of all
-        weights that make, pass or read it; Fang et al., 2023), 'taylor' (what the training loss would change without
-        it, to first order; Molchanov et al., 2019), 'bn-scale' (its batch norm's factor; Liu et al., 2017).
+    importance: 'taylor' (what the training loss would change without the channel, to first order; Molchanov et al.,
+        2019), 'magnitude' (L1 of the filters that make it; Li et al., 2017), 'group-norm' (squares of all weights that
+        make, pass or read it; Fang et al., 2023), 'bn-scale' (its batch norm's factor; Liu et al., 2017). Only
+        'taylor' needs training pictures. It was far the best: a MobileNetV2 with 0.6 of its multiply-adds and its batch
+        norms' statistics taken anew, but nothing trained, was right on 44 of 100 products (60 with all of them); by
+        'group-norm' on 1.
     across: channels of all layers are ranked together; otherwise each layer gives the same share.
     keep: layers by name or pattern ('model.backbone.0.*') that give none.
     measure, precision: the file that has to be faster, in its own engine with one thread.
@@ -32,7 +35,7 @@ class Prune:
     macs: float | None = None
     speedup: float | None = None
     round_to: int = 16
-    importance: Importance = "group-norm"
+    importance: Importance = "taylor"
     across: bool = True
     keep: tuple[str, ...] = ()
     measure: Format = "onnx"

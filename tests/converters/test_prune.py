@@ -21,7 +21,7 @@ from edgekit.converters.torchvision_cpu import import_torchvision
 from edgekit.errors import ConversionError, SettingsError
 
 EXAMPLE = example_of(SPEC)
-HALF = Prune(macs=0.5, round_to=8)
+HALF = Prune(macs=0.5, round_to=8, importance="group-norm")
 
 
 def search(net: nn.Module, step: Prune = HALF, gradients=None) -> Search:
@@ -91,7 +91,7 @@ def test_filters_of_zeros_go_and_the_answer_stays_the_same():
     idle = torch.randperm(32, generator=torch.Generator().manual_seed(3))[:16]
     with torch.no_grad():
         net[0].weight[idle], net[0].bias[idle] = 0.0, 0.0
-    pruned = search(net, Prune(macs=0.5)).at_most(0.5)
+    pruned = search(net, Prune(macs=0.5, importance="group-norm")).at_most(0.5)
     assert pruned.plan == {"0": sorted(idle.tolist())}
     assert torch.equal(pruned.module[0].weight, net[0].weight[[i for i in range(32) if i not in idle]])
     torch.testing.assert_close(outputs(pruned.module), outputs(net), rtol=1e-4, atol=1e-4)
@@ -148,7 +148,7 @@ def test_multiply_adds_are_those_of_the_paper_and_of_a_count_by_hand():
 
 @pytest.mark.parametrize(("net", "layer"), [(Counted, "second.0"), (Shuffled, "first.0")])
 def test_layers_whose_channels_the_net_counts_on_are_left_whole_with_the_reason(net, layer):
-    found = search(settled(net()), Prune(macs=0.9))
+    found = search(settled(net()), Prune(macs=0.9, importance="group-norm"))
     assert list(found.refused) == [layer]
     pruned = found.at_most(0.9)
     assert pruned.plan
@@ -235,7 +235,7 @@ def test_a_net_in_training_mode_is_a_wrong_argument():
 def test_a_net_that_is_narrow_already_says_so():
     net = settled(nn.Sequential(conv(3, 16), conv(16, 12), nn.Conv2d(12, 10, 1)))
     with pytest.raises(ConversionError, match="none of the 2 layers that could give channels has more than 16"):
-        search(net, Prune(macs=0.9))
+        search(net, Prune(macs=0.9, importance="group-norm"))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ SIZE = InputSpec(352, 352, fit="stretch", colour="BGR")
 @pytest.fixture(scope="module")
 def fastestdet(data) -> tuple[nn.Module, Search, Pruned]:
     net = RawOutputs(import_onnx(data / "models" / "fastestdet_coco.onnx", SIZE.shape)).eval()
-    search = Search(net, Prune(macs=0.6), SIZE)
+    search = Search(net, Prune(macs=0.6, importance="group-norm"), SIZE)
     return net, search, search.at_most(0.6)
 
 
@@ -67,7 +67,7 @@ def test_a_pruned_imported_detector_comes_back_from_its_tensors(fastestdet, data
 def test_an_ssd_of_torchvision_keeps_its_logits_and_boxes():
     ssd = confident(import_torchvision().models.detection.ssdlite320_mobilenet_v3_large)
     net, _ = raw_ssd(ssd, own_spec(ssd), Ssd())
-    search = Search(net.eval(), Prune(macs=0.7), own_spec(ssd))
+    search = Search(net.eval(), Prune(macs=0.7, importance="group-norm"), own_spec(ssd))
     assert not search.refused
     pruned = search.at_most(0.7)
     assert pruned.share <= 0.7

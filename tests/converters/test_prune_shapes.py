@@ -17,7 +17,7 @@ from edgekit.errors import ConversionError
 
 @pytest.mark.parametrize("kind", [Residuals, TwoMaps, Joined, Excited])
 def test_a_fresh_module_takes_pruned_weights_and_answers_the_same(kind):
-    step = Prune(macs=0.4, round_to=8)
+    step = Prune(macs=0.4, round_to=8, importance="group-norm")
     pruned = Search(settled(kind()), step, SPEC).at_most(0.4).module
     stored = load(save(pruned.state_dict()))
     fresh = kind().eval()

@@ -45,7 +45,7 @@ def photographs(tmp_path_factory):
 
 
 def test_pruned_int8_is_faster_and_says_by_how_much(wide, photographs, tmp_path):
-    done = run_prune(wide, Prune(macs=0.3), context(tmp_path, photographs))
+    done = run_prune(wide, Prune(macs=0.3, importance="group-norm"), context(tmp_path, photographs))
     assert done.figures["macs_share"] <= 0.3
     assert done.figures["macs_after_m"] == pytest.approx(
         done.figures["macs_before_m"] * done.figures["macs_share"], 0.01
@@ -53,19 +53,19 @@ def test_pruned_int8_is_faster_and_says_by_how_much(wide, photographs, tmp_path)
     assert done.figures["parameters_after"] == sum(each.numel() for each in done.module.parameters())
     assert 1 < done.measured["speedup_low"] <= done.measured["speedup"] <= done.measured["speedup_high"]
     assert "of the multiply-adds stay" in done.notes[0]
-    again = run_prune(wide, Prune(macs=0.3), context(tmp_path, photographs))
+    again = run_prune(wide, Prune(macs=0.3, importance="group-norm"), context(tmp_path, photographs))
     assert (again.figures, again.notes) == (done.figures, done.notes)
     assert all(torch.equal(a, b) for a, b in zip(done.module.parameters(), again.module.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("target", ["openvino", "tflite"])
 def test_every_engine_can_be_the_one_that_measures(wide, photographs, tmp_path, target):
-    step = Prune(macs=0.3, measure=target, precision="float")
+    step = Prune(macs=0.3, measure=target, precision="float", importance="group-norm")
     assert run_prune(wide, step, context(tmp_path)).measured["speedup_low"] > 1
 
 
 def test_a_speed_up_is_reached_by_the_mildest_pruning_that_gives_it(wide, tmp_path):
-    done = run_prune(wide, Prune(speedup=1.5, precision="float"), context(tmp_path))
+    done = run_prune(wide, Prune(speedup=1.5, precision="float", importance="group-norm"), context(tmp_path))
     assert done.measured["speedup_low"] >= 1.5
     assert 0.3 < done.figures["macs_share"] < 0.9
 
@@ -73,7 +73,7 @@ def test_a_speed_up_is_reached_by_the_mildest_pruning_that_gives_it(wide, tmp_pa
 def test_what_cannot_be_reached_is_told_with_all_that_was_measured(tmp_path):
     net = settled(nn.Sequential(conv(3, 32), nn.Conv2d(32, 10, 1)))
     with pytest.raises(ConversionError, match=r"no pruning is 50 times as fast in onnxruntime; .*x \(.*\) at 0\.50$"):
-        run_prune(net, Prune(speedup=50, precision="float"), context(tmp_path))
+        run_prune(net, Prune(speedup=50, precision="float", importance="group-norm"), context(tmp_path))
 
 
 def test_a_pruning_that_is_not_faster_is_refused(wide, tmp_path):
@@ -81,12 +81,12 @@ def test_a_pruning_that_is_not_faster_is_refused(wide, tmp_path):
     narrow = to_onnx(settled(nn.Sequential(conv(3, 16, stride=2), nn.Flatten(), nn.Linear(16 * 320, 10))), SPEC)
     made = iter((narrow, to_onnx(wide, SPEC)))
     with pytest.raises(ConversionError, match=r"0\.\d\d of the multiply-adds are not faster: 0\.\d\dx \(0\.\d\d to"):
-        run_prune(wide, Prune(macs=0.5), context(tmp_path), export=lambda module: next(made))
+        run_prune(wide, Prune(macs=0.5, importance="group-norm"), context(tmp_path), export=lambda module: next(made))
 
 
 def test_int8_is_not_measured_without_pictures(wide, tmp_path):
     with pytest.raises(ConversionError, match=r'no training pictures to calibrate on; .* precision = "float"'):
-        run_prune(wide, Prune(macs=0.5), context(tmp_path))
+        run_prune(wide, Prune(macs=0.5, importance="group-norm"), context(tmp_path))
 
 
 def test_taylor_learns_from_the_training_pictures(tmp_path):
@@ -105,7 +105,7 @@ def test_taylor_learns_from_the_training_pictures(tmp_path):
     with pytest.raises(ConversionError, match="prune: there are no pictures to learn from"):
         run_prune(net, Prune(macs=0.5, importance="taylor"), context(tmp_path))
     with pytest.raises(ValueError, match="only the importance 'taylor' goes by gradients"):
-        run_prune(net, Prune(macs=0.5), given, gradients=lambda module: None)
+        run_prune(net, Prune(macs=0.5, importance="group-norm"), given, gradients=lambda module: None)
 
 
 def test_a_file_is_about_as_fast_as_itself_and_a_smaller_one_is_faster(wide):
