@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import golden_bundle
 
 from edgekit.contract import Artifact
 from edgekit.engines import installed, open_session
 from edgekit.engines.compiled import FOLDER, CompiledModels, key_of, usual_folder
 from edgekit.plan import EnginePlan
+from edgekit.tasks import open_task
 
 
 @pytest.fixture
@@ -108,3 +110,15 @@ class TestOpenVino:
         caplog.clear()
         self.answer(tiny_ir, image, tmp_path)
         assert not caplog.records, "the file was mended"
+
+    def test_a_bundles_model_is_kept_in_the_usual_folder_and_in_none_where_that_is_turned_off(
+        self, tmp_path, monkeypatch
+    ):
+        bundle = golden_bundle(tmp_path / "tiny.ekb")
+        monkeypatch.setenv(FOLDER, str(tmp_path / "compiled"))
+        with open_task(bundle, variant="onnx-float", engine="openvino") as task:
+            assert task.session.plan.cache_dir == str(tmp_path / "compiled")
+        assert len(list((tmp_path / "compiled").glob("*.blob"))) == 1
+        monkeypatch.setenv(FOLDER, "")
+        with open_task(bundle, variant="onnx-float", engine="openvino") as task:
+            assert task.session.plan.cache_dir is None
