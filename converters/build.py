@@ -7,8 +7,8 @@ kept on the way are finished steps, see `finished`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,8 +48,8 @@ class Built:
     module: nn.Module
     score: Score
     variants: Variants
+    start: Standing
     steps: tuple[Done, ...] = ()
-    start: Standing | None = None
 
     def allowing(self, what: str) -> Built:
         """The same with a note in its evidence, for ever, that somebody allowed `what` the gate did not."""
@@ -78,40 +78,37 @@ def build(
     opened = open_recipe(recipe)
     audited = _audit(opened, allow, tell)
     evaluator = Evaluator(recipe, opened.labels, opened.loaded.head, opened.pictures["evaluation"], tell)
-    module, steps, start = _step(opened, evaluator, finished, tell)
-    judge_of = Judge(evaluator, module, steps[-1].after.score if steps else None)
+    calibration = opened.pictures.get("calibration")
+    with _kept(finished) as shelf:
+        place = Workplace(opened, evaluator.score_of, shelf, tell)
+        module, steps, start = run_steps(place, recipe.model_steps)
+        judge_of = Judge(evaluator, module, steps[-1].after.score if steps else start.score)
+        variants = make_variants(recipe, module, calibration, judge_of, tell)
+        if variants.int8_failed and (aware := recipe.aware_step) is not None:
+            module, steps, start = run_steps(place, (*recipe.model_steps, aware))
+            # What is allowed to be lost is still counted from the model as it was before.
+            judge_of = Judge(evaluator, module, steps[-1].after.score, against=judge_of.score)
+            variants = make_variants(recipe, module, calibration, judge_of, tell).after(variants)
     compression = _compression(recipe, steps, start)
-    variants = make_variants(recipe, module, opened.pictures.get("calibration"), judge_of, tell)
     verdicts = {} if compression is None else {"compression": compression}
     verdicts |= {name: each.verdict for name, each in variants.judged.items()}
     manifest, files = seal(opened, judge_of, variants.judged, steps, start, compression, audited)
     found = () if audited is None else audited.findings
     manifest = _noting(manifest, (each.code for each in found if each.refused))
-    return Built(opened, manifest, files, all_of(verdicts), module, judge_of.score, variants, steps, start)
+    return Built(opened, manifest, files, all_of(verdicts), module, judge_of.score, variants, start, steps)
 
 
-def _step(
-    opened: Opened, evaluator: Evaluator, finished: Path | None, tell: Progress
-) -> tuple[nn.Module, tuple[Done, ...], Standing | None]:
-    """The model after all steps, what came of each, and how it stood before; None where there are no steps."""
-    recipe = opened.recipe
-    if not recipe.model_steps:
-        return opened.loaded.module, (), None
+@contextmanager
+def _kept(folder: Path | None) -> Iterator[Finished]:
+    """The finished steps in `folder`, for this build alone; in one that goes with the build where none is named."""
     with ExitStack() as stack:
-        folder = finished or Path(stack.enter_context(TemporaryDirectory(prefix="edgekit-steps-")))
-        shelf = Finished(folder)
+        shelf = Finished(folder or Path(stack.enter_context(TemporaryDirectory(prefix="edgekit-steps-"))))
         stack.enter_context(shelf.locked())
-        place = Workplace(
-            opened=opened,
-            evaluate=lambda module, stage: evaluator.score(evaluator.framework(module), stage),
-            finished=shelf,
-            tell=tell,
-        )
-        return run_steps(place)
+        yield shelf
 
 
 def _audit(opened: Opened, allow: Collection[str], tell: Progress) -> Audit | None:
-    """What is wrong with the calibration pictures; `DataError` for what is refused. None where nothing is calibrated."""
+    """What is wrong with the calibration pictures; `DataError` for what is refused."""
     pictures = opened.pictures
     if "calibration" not in pictures:
         return None
@@ -126,9 +123,9 @@ def _noting(manifest: Manifest, allowed: Iterable[str]) -> Manifest:
     return replace(manifest, evidence=evidence)
 
 
-def _compression(recipe: Recipe, steps: tuple[Done, ...], start: Standing | None) -> Verdict | None:
+def _compression(recipe: Recipe, steps: tuple[Done, ...], start: Standing) -> Verdict | None:
     """The model after its steps against what it was before the first Prune."""
-    if recipe.compression is None or start is None:
+    if recipe.compression is None:
         return None
     first = next(i for i, each in enumerate(steps) if isinstance(each.step, Prune))
     before = steps[first - 1].after if first else start

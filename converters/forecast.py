@@ -64,7 +64,7 @@ def _planned(opened: Opened, shelf: Finished | None) -> Iterator[Planned]:
 
 def _steps(opened: Opened, shelf: Finished | None) -> Iterator[tuple[str, ModelStep, bool]]:
     """Each step's name, the step, and whether what it leaves is there already."""
-    for name, step, key in keyed(start_key(opened), opened.recipe):
+    for name, step, key in keyed(start_key(opened), opened.recipe.model_steps, opened.recipe.folder):
         yield name, step, shelf is not None and shelf.find(name, key) is not None
 
 

@@ -18,6 +18,7 @@ from edgekit.converters.framework import ModuleSession
 from edgekit.converters.gate import Outcome, Verdict, judge, worst
 from edgekit.converters.parity import Precision, check_parity
 from edgekit.converters.quantize.coverage import coverage_of
+from edgekit.converters.quantize.in_float import operators_in_float
 from edgekit.converters.recipe import COMPARED, Recipe
 from edgekit.converters.scores import Score
 from edgekit.converters.steps import Progress
@@ -44,6 +45,19 @@ class Judged:
     def outcome(self) -> Outcome:
         return self.verdict.outcome
 
+    def because(self, why: object) -> Judged:
+        """The same with one more reason beside its verdict; as it is where there is none."""
+        if why is None:
+            return self
+        reasons = (*self.verdict.reasons, f"{self.outcome}: {why}")
+        verdict, evidence = replace(self.verdict, reasons=reasons), replace(self.evidence, reasons=reasons)
+        return replace(self, verdict=verdict, evidence=evidence)
+
+    def after(self, earlier: Judged) -> Judged:
+        """The same, with the attempts of an earlier artifact before its own."""
+        attempts = (*earlier.evidence.attempts, *self.evidence.attempts)
+        return replace(self, evidence=replace(self.evidence, attempts=attempts))
+
 
 class Evaluator:
     """Scores modules of one contract on the evaluation set, by the framework itself."""
@@ -57,23 +71,26 @@ class Evaluator:
         """The module as a task that is ready to be called."""
         return make_task(ModuleSession(module, self.recipe.input), self.recipe.input, self.head, self.labels)
 
+    def score_of(self, module: nn.Module, stage: str) -> Score:
+        return self.score(self.framework(module), stage)
+
     def score(self, task: AnyTask, stage: str) -> Score:
         return evaluate(task, self.evaluation, lambda done, total: self.tell(stage, done, total))
 
 
 class Judge:
-    """Holds artifacts against one module, whose outputs and score are computed once.
+    """Holds artifacts against one module, whose outputs are computed once.
 
-    score: the module's own on the evaluation set, where it is known.
+    score: the module's own on the evaluation set. against: the score that the gate counts drops from, if not that one.
     """
 
-    def __init__(self, evaluator: Evaluator, module: nn.Module, score: Score | None = None) -> None:
+    def __init__(self, evaluator: Evaluator, module: nn.Module, score: Score, against: Score | None = None) -> None:
         reference = evaluator.framework(module)
         recipe = evaluator.recipe
         self._by = evaluator
         self.pictures = [_small(image) for _, image in evaluator.evaluation.draw(COMPARED, recipe.seed).pictures()]
         self.outputs = [reference.session.run(preprocess(each, recipe.input)[0]) for each in self.pictures]
-        self.score = score or evaluator.score(reference, "evaluating the framework")
+        self.score, self._against = score, against or score
 
     @property
     def golden(self) -> list[Golden]:
@@ -91,8 +108,9 @@ class Judge:
             answers = [session.run(preprocess(each, exported.input)[0]) for each in self.pictures]
             parity = check_parity(self.outputs, answers, by.head, by.recipe.input, len(by.labels), precision)
             score = by.score(make_task(session, exported.input, by.head, by.labels), f"evaluating {name}")
-        verdict = worst([judge(self.score, score, by.recipe.gate), parity.verdict])
-        coverage = coverage_of(exported.artifact) if precision == "int8" else None
+        verdict = worst([judge(self._against, score, by.recipe.gate), parity.verdict])
+        int8 = precision == "int8"
+        coverage = coverage_of(exported.artifact) if int8 else None
         pairs = zip(self.outputs[:golden], answers, strict=False)
         evidence = VariantEvidence(
             engine=session.engine,
@@ -102,6 +120,7 @@ class Judge:
             parity=parity.figures(),
             golden_error=round(max((relative_error(want, got) for want, got in pairs), default=0.0), 6),
             int8_convolutions=(coverage.int8, coverage.total) if coverage else None,
+            in_float=dict(operators_in_float(exported.artifact)) if int8 else {},
         )
         return Judged(exported, evidence, verdict, score)
 

@@ -31,6 +31,7 @@ class Quantize:
     keep_float: operators that stay in float, for each target by the names or patterns of its own file:
     `{ onnx = ["Conv_7"], tflite = ["CONV_2D_0"] }`. OpenVINO's file is made of the ONNX one.
     repair: what is tried where the gate refuses the result; `{ repairs = [] }` tries nothing.
+    aware: how the model is trained under simulated INT8 where no repair suffices, `{ epochs = 2 }`; None: it is not.
     """
 
     __pydantic_config__ = STRICT
@@ -40,6 +41,7 @@ class Quantize:
     calibration: Calibrator = "minmax"
     keep_float: dict[Literal["onnx", "tflite"], tuple[str, ...]] = field(default_factory=dict)
     repair: Repair = field(default_factory=Repair)
+    aware: FineTune | None = None
 
     def settings(self, target: Literal["onnx", "tflite"]) -> Int8Settings:
         """What the quantizer of one target goes by."""
@@ -107,10 +109,12 @@ class Recipe:
     def _check_steps(self) -> None:
         if any(isinstance(step, Quantize) for step in self.steps[:-1]):
             raise ValueError("quantize is the last step, and there is one of it")
-        learning = [step.kind for step in self.steps if isinstance(step, Train | Distill | FineTune)]
+        learning: list[str] = [step.kind for step in self.steps if isinstance(step, Train | Distill | FineTune)]
+        if self.quantize is not None and self.quantize.aware is not None:
+            learning.append("aware quantizing")
         if learning and self.training is None:
             raise ValueError(f"{' and '.join(dict.fromkeys(learning))} need [training]: pictures to learn from")
-        if self.training is not None and not self.model_steps:
+        if self.training is not None and not (learning or self.model_steps):
             raise ValueError("training pictures are for steps that learn, and steps holds none")
         if self.validation is not None and not learning:
             raise ValueError("validation pictures are for steps that learn, and steps holds none")
@@ -120,6 +124,12 @@ class Recipe:
     @property
     def quantize(self) -> Quantize | None:
         return next((step for step in self.steps if isinstance(step, Quantize)), None)
+
+    @property
+    def aware_step(self) -> FineTune | None:
+        """The step that trains the model under the INT8 of its quantize step, where that asks for it."""
+        step = self.quantize
+        return None if step is None or step.aware is None else replace(step.aware, int8=step.settings("onnx"))
 
     @property
     def model_steps(self) -> tuple[ModelStep, ...]:

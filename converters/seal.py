@@ -20,7 +20,7 @@ def seal(
     judge: Judge,
     judged: Mapping[str, Judged],
     steps: Sequence[Done],
-    start: Standing | None,
+    start: Standing,
     compression: Verdict | None,
     audited: Audit | None,
 ) -> tuple[Manifest, dict[str, bytes]]:
@@ -41,7 +41,7 @@ def seal(
         variants={name: each.evidence for name, each in judged.items()},
         data={name: each.digest() for name, each in opened.pictures.items()},
         tools=tools(),
-        start={} if start is None else start.score.figures(),
+        start=start.score.figures() if steps else {},
         steps=tuple(_step(each) for each in steps),
         compression=() if compression is None else compression.reasons,
         audit={} if audited is None else dict(audited.figures),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,7 +24,7 @@ from edgekit.converters.load import ModelSpec
 from edgekit.converters.opened import Opened
 from edgekit.converters.prune import Prune, run_prune
 from edgekit.converters.prune.cost import multiply_adds, parameters
-from edgekit.converters.recipe import ModelStep, Recipe
+from edgekit.converters.recipe import ModelStep
 from edgekit.converters.scores import Score
 from edgekit.converters.shapes import take_shapes
 from edgekit.converters.steps import Progress, StepContext, Stepped
@@ -32,6 +32,8 @@ from edgekit.converters.train import run_distill, run_train
 from edgekit.converters.train.settings import Distill, FineTune, Train
 from edgekit.converters.versions import tools
 from edgekit.errors import ConversionError, EdgekitError
+
+_START = "0-start"
 
 Run: TypeAlias = Callable[[nn.Module, Any, StepContext], Stepped]
 
@@ -68,14 +70,14 @@ class Workplace:
     tell: Progress
 
 
-def run_steps(place: Workplace) -> tuple[nn.Module, tuple[Done, ...], Standing]:
-    """The model after all steps of the recipe, what came of each, and how the model stood before the first.
+def run_steps(place: Workplace, steps: Sequence[ModelStep]) -> tuple[nn.Module, tuple[Done, ...], Standing]:
+    """The model after all of `steps`, what came of each, and how the model stood before the first.
 
     A step that fails is a ConversionError with the step's name; those before it stay finished.
     """
     module, done, first = place.opened.loaded.module, [], start_key(place.opened)
-    start = _standing(module, "0-start", first, place)
-    for number, (name, step, key) in enumerate(keyed(first, place.opened.recipe), 1):
+    start = _standing(module, _START, first, place)
+    for number, (name, step, key) in enumerate(keyed(first, steps, place.opened.recipe.folder), 1):
         try:
             module, entry, reused = _run_or_reuse(module, name, step, key, place)
         except EdgekitError as error:
@@ -117,7 +119,7 @@ def _standing(module: nn.Module, name: str, key: str, place: Workplace) -> Stand
     judged_on = place.opened.pictures["evaluation"].digest()
     known = place.finished.score(name, key, judged_on)
     if known is None:
-        known = place.evaluate(module, f"evaluating after {name}")
+        known = place.evaluate(module, "evaluating the framework" if name == _START else f"evaluating after {name}")
         place.finished.keep_score(name, key, judged_on, known)
     return Standing(known, multiply_adds(module, example_of(place.opened.recipe.input)), parameters(module))
 
@@ -135,11 +137,11 @@ def start_key(opened: Opened) -> str:
     return _digest(_model_digest(opened.loaded.module), given)
 
 
-def keyed(start: str, recipe: Recipe) -> Iterator[tuple[str, ModelStep, str]]:
+def keyed(start: str, steps: Sequence[ModelStep], folder: Path | str) -> Iterator[tuple[str, ModelStep, str]]:
     """Each step's name, such as '2-prune', the step, and the key of what comes of it."""
     key = start
-    for number, step in enumerate(recipe.model_steps, 1):
-        key = _digest(key, {"step": schema.dump(step), "files": _files(step, Path(recipe.folder))})
+    for number, step in enumerate(steps, 1):
+        key = _digest(key, {"step": schema.dump(step), "files": _files(step, Path(folder))})
         yield f"{number}-{step.kind}", step, key
 
 

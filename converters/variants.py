@@ -17,12 +17,15 @@ from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.export.to_tflite import to_tflite
-from edgekit.converters.judging import Judge, Judged
+from edgekit.converters.judging import Judge, Judged, precision_of
+from edgekit.converters.ladder import export_divergence, int8_divergence
 from edgekit.converters.quantize.escalate import Escalation, quantize_until
 from edgekit.converters.quantize.escalate import Judged as Answer
 from edgekit.converters.recipe import Quantize, Recipe
 from edgekit.converters.steps import Progress
 from edgekit.preprocess import preprocess
+
+_LOOKED_INTO = 2  # pictures, to find where a file that failed parts from what it was made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,15 @@ class Variants:
 
     judged: Mapping[str, Judged]
     int8: Mapping[Format, Escalation]
+
+    @property
+    def int8_failed(self) -> bool:
+        return any(each.outcome == "FAIL" for name, each in self.judged.items() if precision_of(name) == "int8")
+
+    def after(self, earlier: Variants) -> Variants:
+        """The same, with what was tried on the model before it was trained for INT8 told first."""
+        judged = {name: each.after(earlier.judged[name]) for name, each in self.judged.items()}
+        return replace(self, judged=judged)
 
 
 def make_variants(
@@ -44,7 +56,10 @@ def make_variants(
         tell("exporting", done, len(recipe.targets))
         start = (tflite if target == "tflite" else onnx)()
         exported = as_openvino(start) if target == "openvino" else start
-        judged[f"{target}-float"] = judge.judge(f"{target}-float", exported)
+        found = judge.judge(f"{target}-float", exported)
+        failed = target == "onnx" and found.outcome == "FAIL"
+        parted = export_divergence(module, recipe.input, start, judge.pictures[:_LOOKED_INTO]) if failed else None
+        judged[f"{target}-float"] = found.because(parted)
     tell("exporting", len(recipe.targets), len(recipe.targets))
     step = recipe.quantize
     if step is None or calibration is None:
@@ -70,5 +85,6 @@ def _in_int8(
     settings = step.settings("tflite" if target == "tflite" else "onnx")
     found = quantize_until(start, target, tensors, settings, judged, step.repair, tell)
     best = tries[id(found.best)]
-    lines = tuple(map(str, found.attempts)) if len(found.attempts) > 1 else ()
-    return replace(best, evidence=replace(best.evidence, attempts=lines)), found
+    if best.outcome == "FAIL" and target != "openvino":  # whose file is made of the ONNX one
+        best = best.because(int8_divergence(start, found.best, tensors[:_LOOKED_INTO]))
+    return replace(best, evidence=replace(best.evidence, attempts=tuple(map(str, found.attempts)))), found

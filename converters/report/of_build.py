@@ -41,7 +41,7 @@ def report_on(built: Built, measured: Mapping[str, Any]) -> Report:
         sizes={name: _size(each) for name, each in judged.items()},
         latency={name: found for name, each in measured.get("latency", {}).items() if (found := _latency(each))},
         host=measured.get("environment", ""),
-        steps=tuple(_steps(built)),
+        steps=tuple(_steps(built)) if built.steps else (),
         sensitivity={target: tuple(_layers(found)) for target, found in built.variants.int8.items() if found.sensitive},
         changed=_changed(built, compared),
         compared=compared,
@@ -61,8 +61,6 @@ def _latency(found: Mapping[str, Any]) -> Latency | None:
 
 def _steps(built: Built) -> Iterator[StepRow]:
     """The model as it came, then after each step."""
-    if built.start is None:
-        return
     before = built.start
     yield _row("as it came", before)
     for number, done in enumerate(built.steps, 1):

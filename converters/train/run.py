@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from edgekit.contract import Softmax, task_of
 from edgekit.converters.data import Dataset
 from edgekit.converters.export import example_of, outputs_of
+from edgekit.converters.quantize import Int8Settings
+from edgekit.converters.quantize.aware import QuantizationAware, finish, prepare
 from edgekit.converters.steps import StepContext, Stepped
 from edgekit.converters.train.distill import distilling, load_teacher
 from edgekit.converters.train.feed import Feed
@@ -18,6 +21,9 @@ from edgekit.converters.train.losses import loss_for
 from edgekit.converters.train.settings import Distill, FineTune, Loop, Train
 from edgekit.converters.train.validate import check_pictures, validation
 from edgekit.errors import ConversionError
+from edgekit.preprocess import preprocess
+
+_RANGED = 64  # pictures: the ranges go on to follow what passes in training
 
 
 def run_train(module: nn.Module, step: Train | FineTune, context: StepContext) -> Stepped:
@@ -27,10 +33,12 @@ def run_train(module: nn.Module, step: Train | FineTune, context: StepContext) -
     its top-1 or AP there. `ConversionError`, beginning with the step's kind: see `fit` and `loss_for`.
     """
     pictures = training_pictures(step.kind, step, context)
-    model = copy.deepcopy(module)
+    int8 = step.int8 if isinstance(step, FineTune) else None
+    model = copy.deepcopy(module) if int8 is None else _prepared(module, int8, pictures, context)
     loss = loss_for(step.kind, step, context, answer_of(model, context))
     feed = Feed(pictures, context.input, step, context.seed)
-    return fit(step.kind, model, loss, step, context, feed, validation(step.kind, context))
+    stepped = fit(step.kind, model, loss, step, context, feed, validation(step.kind, context))
+    return replace(stepped, module=finish(model)) if isinstance(model, QuantizationAware) else stepped
 
 
 def run_distill(module: nn.Module, step: Distill, context: StepContext) -> Stepped:
@@ -44,6 +52,12 @@ def run_distill(module: nn.Module, step: Distill, context: StepContext) -> Stepp
     judged = validation(step.kind, context)
     with distilling(step, context, model, teacher) as loss:
         return fit(step.kind, model, loss, step, context, feed, judged, teacher.module)
+
+
+def _prepared(module: nn.Module, int8: Int8Settings, pictures: Dataset, context: StepContext) -> QuantizationAware:
+    """A copy of `module` that simulates INT8, its first ranges those of some of the training pictures."""
+    some = pictures.draw(_RANGED, context.seed)
+    return prepare(module, context.input, [preprocess(image, context.input)[0] for _, image in some.pictures()], int8)
 
 
 def training_pictures(name: str, loop: Loop, context: StepContext) -> Dataset:

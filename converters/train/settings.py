@@ -18,6 +18,7 @@ from typing import Literal
 
 from edgekit.contract import HeadSpec, InputSpec
 from edgekit.converters.load import ModelSpec
+from edgekit.converters.quantize import Int8Settings
 from edgekit.schema import STRICT
 
 
@@ -144,9 +145,14 @@ class Train(Loop):
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune(Loop):
-    """Short and at a low rate: brings a model back to its accuracy after something was taken out of it."""
+    """Short and at a low rate: brings a model back to its accuracy after something was taken out of it.
+
+    int8: train under simulated INT8 of these settings, such as `{ calibration = "percentile" }`, so that the weights
+        learn to live with it (Jacob et al., CVPR 2018); None trains in float.
+    """
 
     kind: Literal["finetune"] = "finetune"
+    int8: Int8Settings | None = None
     epochs: int = 4
     rate: float = 0.004
     warmup: float = 0.25

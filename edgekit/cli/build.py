@@ -190,7 +190,8 @@ def _print(built: Built) -> None:
         for note in step.notes:
             show.out.print(f"  {step.kind}: {note}", soft_wrap=True)
     for name, found in evidence.variants.items():
-        for line in (*(f"tried {attempt}" for attempt in found.attempts), *found.reasons):
+        tried = found.attempts if len(found.attempts) > 1 else ()
+        for line in (*(f"tried {attempt}" for attempt in tried), *found.reasons):
             show.out.print(f"  {name}: {line}", soft_wrap=True)
     for reason in evidence.compression:
         show.out.print(f"  compression: {reason}", soft_wrap=True)
