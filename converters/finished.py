@@ -109,7 +109,7 @@ class Finished:
     def score(self, name: str, key: str, data: str) -> Score | None:
         """The score of the step's model on the pictures with digest `data`, None where it was not taken."""
         path = self._score_place(name, key, data)
-        return schema.parse_json(_Score, path.read_bytes(), str(path)).score if path.exists() else None
+        return read_score(path) if path.exists() else None
 
     def keep_score(self, name: str, key: str, data: str, score: Score) -> None:
         self._place(name, key).mkdir(parents=True, exist_ok=True)
@@ -120,3 +120,8 @@ class Finished:
 
     def _score_place(self, name: str, key: str, data: str) -> Path:
         return self._place(name, key) / f"score-{data[:16]}.json"
+
+
+def read_score(path: Path) -> Score:
+    """The score in a file that `keep_score` wrote; `SettingsError` where it is another."""
+    return schema.parse_json(_Score, path.read_bytes(), str(path)).score

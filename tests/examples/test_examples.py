@@ -7,6 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from edgekit.converters.finished import Finished
+from edgekit.converters.recipe import read_recipe
+from edgekit.converters.scores import ClassificationScore
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -48,3 +54,20 @@ def test_a_coco_file_is_parted_in_two_that_share_no_picture_and_lose_no_box(tmp_
     assert {box["image_id"] for box in valid["annotations"]} == {0, 4, 8}
     assert len(train["annotations"]) + len(valid["annotations"]) == 20
     assert train["categories"] == valid["categories"] == coco["categories"]
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_can_be_read(path):
+    if "[model]" in path.read_text():
+        assert read_recipe(path).steps[-1].kind == "quantize"
+
+
+def test_the_models_of_two_builds_are_held_against_each_other(tmp_path):
+    truth = (0,) * 40 + (1,) * 40
+    for folder, wrong in (("before", 12), ("after", 4)):
+        answers = (1,) * wrong + truth[wrong:]
+        score = ClassificationScore(80, 1 - wrong / 80, None, 1 - wrong / 80, (), truth, answers)
+        Finished(tmp_path / folder).keep_score("1-train", "c0ffee" * 10, "beef" * 16, score)
+    said = run("compare_builds.py", tmp_path / "before", tmp_path / "after")
+    assert said.startswith("top-1 0.8500 -> 0.9500 on 80 pictures: +0.1000, 95 % interval +0.03")
+    assert "8 won, 0 lost, by chance 0.0039" in said
