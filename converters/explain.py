@@ -41,7 +41,7 @@ Shape: TypeAlias = tuple[int, ...]
 Found: TypeAlias = Iterator[tuple[fx.Node, str]]
 
 _OUTSIDE = "leave it to the code after the model's outputs, or write it in other operators"
-_FLOAT = "train with ReLU or ReLU6 in its place, or measure whether INT8 is worth it: edgekit bench"
+_FLOAT = "take one that has (ReLU6 to activate, nearest to upsample), or measure whether INT8 pays: edgekit bench"
 _BRANCHLESS = "write it without a branch (torch.where), or leave it to the code after the model's outputs"
 
 
