@@ -151,7 +151,6 @@ class Broker:
     """A sink that keeps what it is given, and is away every other while."""
 
     name = "broker"
-    refused = 0
     reason = ""
 
     def __init__(self, world: World) -> None:
@@ -172,6 +171,9 @@ class Broker:
     def acked(self) -> list[int]:
         arrived, self._arrived = self._arrived, []
         return arrived
+
+    def refused(self) -> list[int]:
+        return []
 
     def close(self) -> None:
         return

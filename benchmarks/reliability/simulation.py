@@ -281,7 +281,6 @@ class SimulatedBroker:
     """A sink that goes away and comes back, acknowledges late, and sometimes forgets to."""
 
     name = "broker"
-    refused = 0
     reason = ""
 
     def __init__(self, world: World) -> None:
@@ -302,6 +301,9 @@ class SimulatedBroker:
         while self._acks and self._world.now >= self._acks[0][0]:
             arrived.append(self._acks.popleft()[1])
         return arrived
+
+    def refused(self) -> list[int]:
+        return []
 
     def close(self) -> None:
         return

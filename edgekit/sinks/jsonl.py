@@ -148,8 +148,6 @@ class JsonlSink:
     To rotate the file, copy and truncate it.
     """
 
-    refused = 0
-
     def __init__(self, settings: JsonlSettings, name: str = "jsonl") -> None:
         self.name = name
         self._settings = settings
@@ -194,6 +192,9 @@ class JsonlSink:
         arrived, self._written = self._written, []
         self._health.is_up()
         return arrived
+
+    def refused(self) -> list[int]:
+        return []
 
     def close(self) -> None:
         if self._lines is not None:

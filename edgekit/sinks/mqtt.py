@@ -111,7 +111,6 @@ class MqttSink:
         if not device or _NOT_IN_A_TOPIC.search(device):
             raise ValueError(f"a device's name is part of topics: no '/', '+' or '#'; got '{device}'")
         self.name = name
-        self.refused = 0  # a broker has no way to refuse one event for good
         self._settings = settings
         self._topic = f"{settings.prefix}/{device}"
         self._health = Health(name, log)
@@ -164,6 +163,9 @@ class MqttSink:
         self._revive()
         taken = self._taken()
         return taken if self._settings.ack == "broker" else self._acknowledged()
+
+    def refused(self) -> list[int]:
+        return []  # a broker has no way to refuse one event for good
 
     def publish_status(self, snapshot: Mapping[str, Any]) -> None:
         """Keep `snapshot` as the retained status, without its `recent_events`, which go as events. Any thread may call
