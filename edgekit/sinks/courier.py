@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 from edgekit.backoff import Backoff
 from edgekit.sinks import Refused, Row, SinkDown
-from edgekit.sinks.health import Health
+from edgekit.sinks.health import Health, Reporting
 
 
-class Courier:
+class Courier(Reporting):
     """A sink around one blocking function: `deliver(rows)` returns when they have arrived.
 
     It raises `SinkDown` where nothing arrives now: the same rows are tried again, after `backoff` or at the moment that
@@ -46,14 +46,6 @@ class Courier:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._carry, name=f"courier-{name}", daemon=True)
         self._thread.start()
-
-    @property
-    def up(self) -> bool:
-        return self._health.up
-
-    @property
-    def reason(self) -> str:
-        return self._health.reason
 
     def send(self, row: Row) -> None:
         with self._changed:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgekit.schema import STRICT
 from edgekit.secret import Secret
 from edgekit.sinks import Row, SinkDown
-from edgekit.sinks.health import Health
+from edgekit.sinks.health import Health, Reporting
 from edgekit.sinks.mqtt_client import HELD, event_properties, open_client, session
 from edgekit.sinks.tls import Tls
 
@@ -98,7 +98,7 @@ class MqttSettings:
         return MqttSink(self, device)
 
 
-class MqttSink:
+class MqttSink(Reporting):
     """Publishes rows for `device`, whose name no other device may have: the broker would cut each off for the other.
 
     The outbox is the queue: rows are taken while connected only. What was taken and is not acknowledged when the
@@ -129,14 +129,6 @@ class MqttSink:
         self._closed = False
         self._client = open_client(settings, f"edgekit-{device}")
         self._connect()
-
-    @property
-    def up(self) -> bool:
-        return self._health.up and not self._closed
-
-    @property
-    def reason(self) -> str:
-        return "closed" if self._closed else self._health.reason
 
     def send(self, row: Row) -> None:
         if not self.up:
@@ -182,6 +174,7 @@ class MqttSink:
         if self._closed:
             return
         self._closed = True
+        self._health.close()
         if self._client.is_connected():
             said = self._client.publish(f"{self._topic}/status", _OFFLINE, qos=1, retain=True)
             if said.rc == 0:
