@@ -125,7 +125,7 @@ class SteadyEngine:
         self._world = world
         self._due: deque[tuple[float, Message]] = deque()
         self._dead: str | None = None
-        ready = {"kind": "ready", "variant": "float", "engine": "steady", "precision": "f32", "threads": 1}
+        ready = {"kind": "ready", "engine": "steady", "precision": "f32"}
         self._due.append((world.now + 1.0, ready))
 
     def send(self, message: Mapping[str, Any]) -> bool:
