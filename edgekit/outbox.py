@@ -95,10 +95,12 @@ class Outbox:
         self._inode: tuple[int, int] | None = None
         self._checked = self._begun_anew = self._suspect = self._closed = False
         self._last_seq = 0
-        self._unsaved: dict[str, set[int]] = {sink: set() for sink in self.sinks}
+        # what is done with and not written down yet, by sink and number, with the count that it belongs to
+        self._unsaved: dict[str, dict[int, Counter[str]]] = {sink: {} for sink in self.sinks}
         self._stored = 0
         self._dropped: Counter[str] = Counter()
         self._acked: Counter[str] = Counter(dict.fromkeys(self.sinks, 0))
+        self._refused: Counter[str] = Counter(dict.fromkeys(self.sinks, 0))
         self._last_read: dict[str, int] = {}
         self._read(lambda db: None, None)
 
@@ -142,10 +144,11 @@ class Outbox:
 
     def acked(self, sink: str, seqs: Iterable[int]) -> None:
         """`sink` has these; an event that every sink has is removed. Unknown numbers are passed over."""
-        self._known(sink)
-        with self._lock:
-            self._unsaved[sink].update(seq for seq in seqs if 0 < seq <= self._last_seq)
-            self._write_down()
+        self._done(sink, seqs, self._acked)
+
+    def refused(self, sink: str, seqs: Iterable[int]) -> None:
+        """`sink` will never take these: as `acked`, and counted apart."""
+        self._done(sink, seqs, self._refused)
 
     def depth(self, sink: str | None = None) -> int:
         """How many events wait for this sink, or for any. As last seen, where the disk cannot be read."""
@@ -168,19 +171,31 @@ class Outbox:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """Since this object was made: events `stored`, events `dropped` by reason, deliveries `acked` by sink.
+        """Since this object was made: events `stored`, events `dropped` by reason, deliveries `acked` and `refused` by
+        sink.
 
         Reasons: 'full', 'too old', 'disk: ...'; of 'damaged' the files are counted, of 'sink removed' the deliveries.
         """
         with self._lock:
             dropped = {reason: count for reason, count in sorted(self._dropped.items()) if count}
-            return {"stored": self._stored, "dropped": dropped, "acked": dict(self._acked)}
+            return {
+                "stored": self._stored,
+                "dropped": dropped,
+                "acked": dict(self._acked),
+                "refused": dict(self._refused),
+            }
 
     def close(self) -> None:
         """May be called twice. Nothing depends on it: what was stored is stored."""
         with self._lock:
             self._closed = True
             self._shut()
+
+    def _done(self, sink: str, seqs: Iterable[int], count: Counter[str]) -> None:
+        self._known(sink)
+        with self._lock:
+            self._unsaved[sink].update((seq, count) for seq in seqs if 0 < seq <= self._last_seq)
+            self._write_down()
 
     def _known(self, sink: str) -> None:
         if sink not in self._unsaved:
@@ -212,14 +227,19 @@ class Outbox:
             return
         try:
             with self._transaction() as db:
-                acked = {sink: sql.deliver(db, sink, seqs, self.sinks) for sink, seqs in self._unsaved.items()}
+                done = [
+                    (sink, count, sql.deliver(db, sink, seq, self.sinks))
+                    for sink, counts in self._unsaved.items()
+                    for seq, count in counts.items()
+                ]
                 too_old = self._drop_old(db)
         except (sqlite3.Error, OSError) as error:
             self._troubled(error)
             return
-        self._acked.update(acked)
+        for sink, count, delivered in done:
+            count[sink] += delivered
         self._dropped["too old"] += too_old
-        self._unsaved = {sink: set() for sink in self.sinks}
+        self._unsaved = {sink: {} for sink in self.sinks}
 
     def _drop_old(self, db: Connection) -> int:
         now = self._now()

@@ -129,14 +129,12 @@ def insert(db: Connection, texts: Iterable[tuple[str, str]], sinks: Sequence[str
     return seq
 
 
-def deliver(db: Connection, sink: str, seqs: Iterable[int], sinks: Sequence[str]) -> int:
-    """How many of these deliveries there were; an event that no sink waits for any more goes with its last one."""
+def deliver(db: Connection, sink: str, seq: int, sinks: Sequence[str]) -> int:
+    """1 if there was such a delivery, else 0; an event that no sink waits for any more goes with its last one."""
     waiting = f"SELECT 1 FROM deliveries WHERE sink IN ({_marks(sinks)}) AND seq = ?"
-    delivered = 0
-    for seq in seqs:
-        db.execute("DELETE FROM deliveries WHERE sink = ? AND seq = ?", (sink, seq))
-        delivered += one(db, "SELECT changes()")
-        db.execute(f"DELETE FROM events WHERE seq = ? AND NOT EXISTS ({waiting})", (seq, *sinks, seq))
+    db.execute("DELETE FROM deliveries WHERE sink = ? AND seq = ?", (sink, seq))
+    delivered: int = one(db, "SELECT changes()")
+    db.execute(f"DELETE FROM events WHERE seq = ? AND NOT EXISTS ({waiting})", (seq, *sinks, seq))
     return delivered
 
 

@@ -19,7 +19,7 @@ _ADDRESS = re.compile(r"://\S*")  # without its scheme: looking back for one tak
 # A password with a space in it: from "://user:" on, all up to the last '@' of the line.
 _SPACED = re.compile(r"://[^\s@/:]*:[^\n]*@")
 _NAME = r"""(?:\w*(?:password|passwd|passphrase|secret|token|credentials?|(?:api|access|private)[_-]?key)
-    |(?:\w*_)?(?:pass|pwd))"""
+    |(?:\w*_)?(?:pass|pwd)|user-(?:id|pw))"""  # the last two are GStreamer's
 _HEADER = r"(?:(?:proxy-)?authorization|(?:set-)?cookie)"
 _NAMED = re.compile(
     rf"""(\b{_NAME}["']?\s*[=:]\s*)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\S+)""", re.IGNORECASE | re.VERBOSE

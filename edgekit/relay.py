@@ -21,6 +21,8 @@ class Waiting(Protocol):
 
     def acked(self, sink: str, seqs: Sequence[int]) -> None: ...
 
+    def refused(self, sink: str, seqs: Sequence[int]) -> None: ...
+
     def depth(self, sink: str | None = ...) -> int: ...
 
 
@@ -30,9 +32,9 @@ class Relay:
         relay = Relay(outbox, MqttSettings("broker").open("cart-17"), time.monotonic, Backoff(0.5, 30, random.Random()))
         wait_s = relay.step()
 
-    An event leaves the outbox when the sink says that it has arrived. Until then it is on its way; after
-    `ack_timeout_s` it is handed over again. So each arrives at least once, the oldest first. While the sink is down it
-    is tried again by `backoff`, and at once when it says that it is up again.
+    An event leaves the outbox when the sink says that it has arrived, or that it will never take it. Until then it is
+    on its way; after `ack_timeout_s` it is handed over again. So each arrives at least once, the oldest first. While
+    the sink is down it is tried again by `backoff`, and at once when it says that it is up again.
 
     window: how many may be on their way at a time. stepped_at, progress_at: readings of `clock` at the last step and at
     the last step in which an event arrived or none waited. resent: events handed over again.
@@ -53,7 +55,7 @@ class Relay:
             raise ValueError(f"need window >= 1, times above 0; got {window}, {ack_timeout_s}, {poll_s}")
         self.sink = sink
         self.resent = 0
-        self.acked = 0
+        self.acked = self.refused = 0
         self.stepped_at = self.progress_at = clock()
         self._outbox = outbox
         self._clock = clock
@@ -78,7 +80,7 @@ class Relay:
             "waiting": self.waiting,
             "acked": self.acked,
             "resent": self.resent,
-            "refused": self.sink.refused,
+            "refused": self.refused,
         }
 
     def step(self, now: float | None = None) -> float | None:
@@ -88,7 +90,7 @@ class Relay:
         """
         now = self._clock() if now is None else now
         self.stepped_at = now
-        arrived = self._note_arrived(now)
+        done = self._note_done(now)
         if self._is_to_wait(now):
             return min(self._poll_s, self._retry_at - now)
         rows = self._outbox.pending(self.sink.name, self._window)
@@ -98,16 +100,20 @@ class Relay:
             self.progress_at = now
             return None
         self._hand_over(rows, now)
-        return 0.0 if arrived and self._retry_at <= now else self._poll_s
+        return 0.0 if done and self._retry_at <= now else self._poll_s
 
-    def _note_arrived(self, now: float) -> bool:
-        arrived = self.sink.acked()
-        if not arrived:
+    def _note_done(self, now: float) -> bool:
+        arrived, refused = self.sink.acked(), self.sink.refused()
+        if arrived:
+            self._outbox.acked(self.sink.name, arrived)
+        if refused:
+            self._outbox.refused(self.sink.name, refused)
+        if not arrived and not refused:
             return False
-        self._outbox.acked(self.sink.name, arrived)
-        for seq in arrived:
+        for seq in (*arrived, *refused):
             self._sent_at.pop(seq, None)
         self.acked += len(arrived)
+        self.refused += len(refused)
         self.progress_at = now
         self._backoff.reset()
         return True

@@ -23,9 +23,9 @@ class Desk:
 
     name: str = "desk"
     reason: str = ""
-    refused: int = 0
     got: list[int] = field(default_factory=list)
     arrived: list[int] = field(default_factory=list)
+    passed_over: list[int] = field(default_factory=list)
     tried: int = 0
 
     @property
@@ -41,6 +41,10 @@ class Desk:
     def acked(self) -> list[int]:
         arrived, self.arrived = self.arrived, []
         return arrived
+
+    def refused(self) -> list[int]:
+        passed_over, self.passed_over = self.passed_over, []
+        return passed_over
 
     def close(self) -> None:
         pass
@@ -62,6 +66,18 @@ def relay_of(outbox: Outbox, desk: Desk, **settings: float) -> Relay:
     # Without jitter, so that the moments are known.
     backoff = Backoff(1.0, 4.0, random.Random(0), jitter=0.0)
     return Relay(outbox, desk, lambda: 0.0, backoff, **settings)  # type: ignore[arg-type]
+
+
+def test_an_event_that_is_refused_leaves_the_outbox_and_is_counted_apart(outbox: Outbox) -> None:
+    desk, seqs = Desk(), fill(outbox, 3)
+    relay = relay_of(outbox, desk)
+    relay.step(0.0)
+    desk.arrived, desk.passed_over = seqs[:2], seqs[2:]
+    relay.step(1.0)
+    assert outbox.depth() == 0
+    assert (relay.acked, relay.refused) == (2, 1)
+    assert (relay.status()["acked"], relay.status()["refused"]) == (2, 1)
+    assert (outbox.counts["acked"], outbox.counts["refused"]) == ({"desk": 2}, {"desk": 1})
 
 
 def test_events_leave_the_outbox_when_they_have_arrived_and_not_before(outbox: Outbox) -> None:

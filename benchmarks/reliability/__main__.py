@@ -2,6 +2,8 @@
 
     python -m edgekit.benchmarks.reliability                        # all rigs, with the numbers of the tests
     python -m edgekit.benchmarks.reliability power_cut --times 500000 --out cuts.json
+    python -m edgekit.benchmarks.reliability camera_faults --clips clips/
+    python -m edgekit.benchmarks.reliability simulation --times 5670 --hours-each 10 --fault-every-s 1200
 
 Exit codes: 0 every promise was kept and every control caught; 1 one was not; 2 a rig could not be run here, and all
 others are well; 64 a command line that makes no sense; 130 stopped.
@@ -81,17 +83,35 @@ def reliability(
     times: Annotated[int | None, typer.Option(min=1, help="How often, instead of each rig's own number.")] = None,
     seed: Annotated[int, typer.Option(help="What chance begins with; the same seed, the same faults.")] = 1,
     long: Annotated[bool, typer.Option("--long", help="Take the numbers of a long run: hours.")] = False,
+    clips: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="camera_faults: the cameras play the clips of this folder."),
+    ] = None,
+    hours_each: Annotated[
+        float | None, typer.Option(min=0.1, help="simulation: so many of the hours are of one device; 1 if not said.")
+    ] = None,
+    fault_every_s: Annotated[
+        float | None, typer.Option(min=1, help="simulation: usual seconds between two faults of a kind; 120.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the JSON to this file instead of stdout.")] = None,
 ) -> None:
     chosen = rigs or list(RIGS)
     unknown = [name for name in chosen if name not in RIGS]
     if unknown:
         raise typer.BadParameter(f"no rig named '{unknown[0]}'; there are: {', '.join(RIGS)}")
+    wishes = {
+        "camera_faults": _said(clips=clips),
+        "simulation": _said(hours_each=hours_each, fault_every_s=fault_every_s),
+    }
+    for name, said in wishes.items():
+        if said and name not in chosen:
+            raise typer.BadParameter(f"{', '.join(said)} is for the rig {name}, which is not named")
     host = look_around(installed()).line()
     results = []
     for name in chosen:
         rig = RIGS[name]
-        results.append(run_rig(name, rig, times or (rig.long if long else rig.tests), seed))
+        count = times or (rig.long if long else rig.tests)
+        results.append(run_rig(name, rig, count, seed, **wishes.get(name, {})))
         text = json.dumps({"edgekit": __version__, "host": host, "rigs": results}, indent=1) + "\n"
         if out is not None:
             write_text(out, text)  # after each: a long run may be stopped
@@ -100,8 +120,13 @@ def reliability(
     raise typer.Exit(exit_code(results))
 
 
-def run_rig(name: str, rig: Rig, times: int, seed: int) -> dict[str, Any]:
-    """The rig's figures; where it cannot be run, its name and `not_run`, the reason. One that breaks off has failed."""
+def _said(**wishes: Any) -> dict[str, Any]:
+    return {name: wish for name, wish in wishes.items() if wish is not None}
+
+
+def run_rig(name: str, rig: Rig, times: int, seed: int, **wishes: Any) -> dict[str, Any]:
+    """The rig's figures, run with what else was said of it; where it cannot be run, its name and `not_run`, the reason.
+    One that breaks off has failed."""
     missing = rig.missing()
     if missing is not None:
         _tell(f"{name}: not run: {missing}\n")
@@ -109,7 +134,7 @@ def run_rig(name: str, rig: Rig, times: int, seed: int) -> dict[str, Any]:
     module = import_module(f"edgekit.benchmarks.reliability.{name}")
     _tell(f"{name}: {times} times ...\n")
     try:
-        figures: Figures = module.run(times, seed, _progress(name, times))
+        figures: Figures = module.run(times, seed, _progress(name, times), **wishes)
     except (EdgekitError, TimeoutError) as error:
         _tell(f"{name}: BROKE OFF: {error}\n")
         return {"rig": name, "times": times, "seed": seed, "kept": False, "caught": False, "notes": [str(error)]}

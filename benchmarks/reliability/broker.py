@@ -23,6 +23,7 @@ from typing import Any
 
 from edgekit.benchmarks.reliability.broker_device import DRAIN_S, Ack, Way
 from edgekit.benchmarks.reliability.figures import Figures
+from edgekit.benchmarks.reliability.mortal import Mortal
 from edgekit.benchmarks.reliability.mosquitto import Mosquitto
 from edgekit.errors import EdgekitError
 
@@ -110,7 +111,7 @@ def _count(stored: set[str], consumer: Consumer) -> dict[str, float]:
     }
 
 
-class Device:
+class Device(Mortal):
     """The process that is killed; `folder` is its disk."""
 
     def __init__(self, folder: Path, port: int, way: Way, ack: Ack) -> None:
@@ -118,15 +119,6 @@ class Device:
         self._command = [sys.executable, "-m", program, str(folder), str(port), way, ack]
         self._folder = folder
         self._starts = 0
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Device:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
 
     def start(self) -> None:
         self._starts += 1
@@ -137,12 +129,6 @@ class Device:
         """Until it has reached the broker."""
         if not wait_for((self._folder / "up").exists, 30.0):
             raise EdgekitError("the rig's device did not reach the broker within 30 s")
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
     def finish(self) -> None:
         """Let it make no more events and end when all it knows of are delivered."""

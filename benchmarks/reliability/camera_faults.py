@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edgekit.benchmarks.reliability.camera_server import CameraServer, Fault, Film, MjpegServer, RtspServer
 from edgekit.benchmarks.reliability.figures import Figures
+from edgekit.errors import SourceError
 from edgekit.supervisor.camera import HealthSettings
 from edgekit.supervisor.children import Child, Process
 from edgekit.supervisor.pace import Turns
@@ -146,15 +147,17 @@ def run(
     times: int,
     seed: int,
     progress: Callable[[int], None] = lambda done: None,
-    films: Sequence[Film] = (),
+    clips: Path | None = None,
     cameras: int = 8,
 ) -> Figures:
-    """`times` faults, every kind as often as the others. films: what the cameras play; a rendered shelf if none."""
+    """`times` faults, every kind as often as the others. clips: a folder of what the cameras play; a rendered shelf if
+    none."""
+    films = [rendered_film()] if clips is None else films_of(clips)
     started = time.monotonic()
     faults = [list(Fault)[number % len(Fault)] for number in range(times)]
     random.Random(seed).shuffle(faults)
-    patients = _treat(faults, seed, films or [rendered_film()], cameras, None, progress)
-    control = _control(seed, films or [rendered_film()])
+    patients = _treat(faults, seed, films, cameras, None, progress)
+    control = _control(seed, films)
     seen = [each for patient in patients for each in patient.seen]
     back = [each for patient in patients for each in patient.back]
     late = [f"{fault.value} was seen after {spent:.2f} s" for fault, spent in seen if spent > SEEN_S]
@@ -221,13 +224,9 @@ def rendered_film(pictures: int = 250) -> Film:
 
 
 def films_of(folder: Path) -> list[Film]:
-    """The clips in a folder, as films of at most 250 pictures: a loop of a second or two would count as FROZEN."""
-    return [Film.read(path, limit=250) for path in sorted(folder.iterdir()) if path.suffix in (".mp4", ".gif")]
-
-
-if __name__ == "__main__":
-    import json
-    import sys
-
-    done = run(int(sys.argv[1]), 1, lambda n: print(n, end="\r", file=sys.stderr), films_of(Path(sys.argv[2])))
-    print(json.dumps(done.to_dict(), indent=1))
+    """The clips in a folder, as films of at most 250 pictures: a loop of a second or two would count as FROZEN.
+    `SourceError` where there is none."""
+    clips = [path for path in sorted(folder.iterdir()) if path.suffix in (".mp4", ".gif")]
+    if not clips:
+        raise SourceError(f"{folder} holds no clip: nothing that ends in .mp4 or .gif")
+    return [Film.read(path, limit=250) for path in clips]

@@ -125,7 +125,7 @@ class SteadyEngine:
         self._world = world
         self._due: deque[tuple[float, Message]] = deque()
         self._dead: str | None = None
-        ready = {"kind": "ready", "variant": "float", "engine": "steady", "precision": "f32", "threads": 1}
+        ready = {"kind": "ready", "engine": "steady", "precision": "f32"}
         self._due.append((world.now + 1.0, ready))
 
     def send(self, message: Mapping[str, Any]) -> bool:
@@ -151,7 +151,6 @@ class Broker:
     """A sink that keeps what it is given, and is away every other while."""
 
     name = "broker"
-    refused = 0
     reason = ""
 
     def __init__(self, world: World) -> None:
@@ -172,6 +171,9 @@ class Broker:
     def acked(self) -> list[int]:
         arrived, self._arrived = self._arrived, []
         return arrived
+
+    def refused(self) -> list[int]:
+        return []
 
     def close(self) -> None:
         return

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from types import TracebackType
 
+from edgekit.benchmarks.reliability.mortal import Mortal
 from edgekit.errors import EdgekitError
 
 # Written down at every change, or a kill -9 takes all since the last half hour.
@@ -32,7 +32,7 @@ def find_mosquitto() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
-class Mosquitto:
+class Mosquitto(Mortal):
     """A broker on a free port of 127.0.0.1, kept in `folder`. Not started until `start`.
 
         with Mosquitto(folder) as broker:
@@ -49,16 +49,7 @@ class Mosquitto:
         self.log = folder / "mosquitto.log"
         self._program = program
         self._settings = folder / "mosquitto.conf"
-        self._process: subprocess.Popen[bytes] | None = None
         self._settings.write_text(_SETTINGS.format(port=self.port, user=getpass.getuser(), folder=folder) + more + "\n")
-
-    def __enter__(self) -> Mosquitto:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
 
     def start(self) -> None:
         """Returns when it takes connections."""
@@ -81,13 +72,6 @@ class Mosquitto:
     def thaw(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        """kill -9. May be called twice."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
 
 def free_port() -> int:

@@ -8,14 +8,19 @@ replays to the same step.
 from __future__ import annotations
 
 import json
+import logging
+import os
 import random
 import sqlite3
 import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -218,10 +223,9 @@ class SimulatedCapture:
 class SimulatedInference:
     """An inference child: answers after a while, unless something is wrong with it."""
 
-    def __init__(self, box: Box, variant: str) -> None:
+    def __init__(self, box: Box) -> None:
         self._box = box
         self._world = box.world
-        self.variant = variant
         self._ready_at: float | None = box.world.now + box.world.random.uniform(0.5, 3.0)
         self._answer: tuple[float, Message] | None = None
         self._dead: str | None = None
@@ -251,7 +255,7 @@ class SimulatedInference:
             return []
         if self._ready_at is not None and now >= self._ready_at:
             self._ready_at = None
-            return [{"kind": "ready", "variant": self.variant, "engine": "simulated", "precision": "f32", "threads": 1}]
+            return [{"kind": "ready", "engine": "simulated", "precision": "f32"}]
         if self._answer is None or now < self._answer[0] or fault == "hang":
             return []
         message, self._answer = self._answer[1], None
@@ -281,7 +285,6 @@ class SimulatedBroker:
     """A sink that goes away and comes back, acknowledges late, and sometimes forgets to."""
 
     name = "broker"
-    refused = 0
     reason = ""
 
     def __init__(self, world: World) -> None:
@@ -302,6 +305,9 @@ class SimulatedBroker:
         while self._acks and self._world.now >= self._acks[0][0]:
             arrived.append(self._acks.popleft()[1])
         return arrived
+
+    def refused(self) -> list[int]:
+        return []
 
     def close(self) -> None:
         return
@@ -361,7 +367,7 @@ class Box:
         return self.captures[camera.name]
 
     def _inference(self, variant: str, rung: Rung) -> SimulatedInference:
-        self.engine = SimulatedInference(self, variant)
+        self.engine = SimulatedInference(self)
         self.world.counts["engine starts"] += 1
         return self.engine
 
@@ -557,17 +563,27 @@ def one_device(seed: int, hours: float, fault_every_s: float = 120.0, wrong: boo
         return world.counts
 
 
-def run(times: int, seed: int, progress: Callable[[int], None] = lambda done: None, hours_each: float = 1.0) -> Figures:
-    """`times` device-hours, each device living for `hours_each`."""
+def run(
+    times: int,
+    seed: int,
+    progress: Callable[[int], None] = lambda done: None,
+    hours_each: float = 1.0,
+    fault_every_s: float = 120.0,
+) -> Figures:
+    """`times` device-hours, each device living for `hours_each`, as many at once as there are cores.
+
+    fault_every_s: the usual gap between two faults of a kind.
+    """
     started = time.monotonic()
     counts: Counter[str] = Counter()
     broken: list[str] = []
-    for device in range(round(times / hours_each)):
-        try:
-            counts += one_device(seed + device, hours_each)
-        except Broken as found:
-            broken.append(str(found))
-        progress(device + 1)
+    seeds = range(seed, seed + max(1, round(times / hours_each)))
+    live = partial(_live, hours=hours_each, fault_every_s=fault_every_s)
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), logging.disable, (logging.CRITICAL,)) as pool:
+        for done, (counted, what) in enumerate(pool.map(live, seeds), start=1):
+            counts += counted
+            broken += [what] if what else []
+            progress(round(done * hours_each))
     counts["broken"] = len(broken)
     control = control_counts(seed)
     return Figures(
@@ -576,12 +592,20 @@ def run(times: int, seed: int, progress: Callable[[int], None] = lambda done: No
         seed=seed,
         promise=PROMISE,
         kept=not broken,
-        counts=dict(counts),
+        counts={"devices": len(seeds), **counts},
         seconds=time.monotonic() - started,
         control=control,
         caught=control["broken"] > 0,
         notes=tuple(broken[:5]),
     )
+
+
+def _live(seed: int, hours: float, fault_every_s: float) -> tuple[Counter[str], str]:
+    """What was counted in one device, and what was broken."""
+    try:
+        return one_device(seed, hours, fault_every_s), ""
+    except Broken as found:
+        return Counter(), str(found)
 
 
 def control_counts(seed: int, devices: int = 5) -> dict[str, float]:

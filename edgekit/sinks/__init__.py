@@ -27,15 +27,14 @@ class Refused(EdgekitError):
 
 
 class Sink(Protocol):
-    """One place that events go to. `send`, `acked` and `close` are called by one thread, the relay's; none of them
-    waits for a network.
+    """One place that events go to. All but `up` and `reason` is called by one thread, the relay's; nothing waits for a
+    network.
 
     name: what the outbox knows it by. up: whether it takes events, as far as it knows. reason: why not, in words that
-    hold no secret; '' while it is up. refused: events that it told to be done with, because they never will be taken.
+    hold no secret; '' while it is up.
     """
 
     name: str
-    refused: int
 
     @property
     def up(self) -> bool: ...
@@ -47,7 +46,10 @@ class Sink(Protocol):
         """Hand an event over. A row that is still on its way may be given again. `SinkDown` where it takes none."""
 
     def acked(self) -> list[int]:
-        """The `seq` of the rows that arrived, or were refused, since the last call."""
+        """The `seq` of the rows that arrived since the last call."""
+
+    def refused(self) -> list[int]:
+        """The `seq` of the rows since the last call that never will be taken; the outbox is done with them too."""
 
     def close(self) -> None:
         """Give connections and threads back; may be called twice. What has not arrived stays in the outbox."""

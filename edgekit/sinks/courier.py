@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 
 from edgekit.backoff import Backoff
 from edgekit.sinks import Refused, Row, SinkDown
-from edgekit.sinks.health import Health
+from edgekit.sinks.health import Health, Reporting
 
 
-class Courier:
+class Courier(Reporting):
     """A sink around one blocking function: `deliver(rows)` returns when they have arrived.
 
     It raises `SinkDown` where nothing arrives now: the same rows are tried again, after `backoff` or at the moment that
     the error names, for as long as it takes. It raises `Refused` where an event never will be taken: one of several is
-    looked for one by one, then counted, logged and told as done with. Rows keep their order.
+    looked for one by one, then logged and told as refused. Rows keep their order.
 
     batch: rows in one delivery, at most. queue: rows held; what is held already is not taken twice.
     """
@@ -32,7 +32,6 @@ class Courier:
         queue: int = 256,
     ) -> None:
         self.name = name
-        self.refused = 0
         self._deliver = deliver
         self._backoff = backoff
         self._log = log
@@ -42,18 +41,11 @@ class Courier:
         self._health.is_up()  # until the first delivery fails
         self._held: dict[int, Row] = {}  # in order: dicts are
         self._arrived: deque[int] = deque()
+        self._refused: deque[int] = deque()
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._carry, name=f"courier-{name}", daemon=True)
         self._thread.start()
-
-    @property
-    def up(self) -> bool:
-        return self._health.up
-
-    @property
-    def reason(self) -> str:
-        return self._health.reason
 
     def send(self, row: Row) -> None:
         with self._changed:
@@ -69,10 +61,10 @@ class Courier:
             self._changed.notify()
 
     def acked(self) -> list[int]:
-        with self._changed:
-            arrived = list(self._arrived)
-            self._arrived.clear()
-        return arrived
+        return self._take(self._arrived)
+
+    def refused(self) -> list[int]:
+        return self._take(self._refused)
 
     def close(self) -> None:
         """Waits two seconds at most for a delivery that is going on."""
@@ -81,6 +73,12 @@ class Courier:
             self._changed.notify()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=2.0)
+
+    def _take(self, told: deque[int]) -> list[int]:
+        with self._changed:
+            taken = list(told)
+            told.clear()
+        return taken
 
     def _carry(self) -> None:
         while rows := self._next():
@@ -109,7 +107,7 @@ class Courier:
                 return
             else:
                 self._works()
-                self._done(rows)
+                self._done(rows, self._arrived)
                 return
 
     def _works(self) -> None:
@@ -117,12 +115,11 @@ class Courier:
         self._health.is_up()
 
     def _refuse(self, row: Row, error: Refused) -> None:
-        self.refused += 1
         self._log.error("%s: event %s is passed over, it was refused: %s", self.name, row.id, error)
-        self._done([row])
+        self._done([row], self._refused)
 
-    def _done(self, rows: Sequence[Row]) -> None:
+    def _done(self, rows: Sequence[Row], told: deque[int]) -> None:
         with self._changed:
             for row in rows:
                 del self._held[row.seq]
-                self._arrived.append(row.seq)
+                told.append(row.seq)

@@ -14,7 +14,7 @@ from types import TracebackType
 from edgekit.errors import EdgekitError
 from edgekit.schema import STRICT
 from edgekit.sinks import Row, SinkDown
-from edgekit.sinks.health import Health
+from edgekit.sinks.health import Health, Reporting
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class JsonLines:
 
     So whoever reads along sees whole lines, and a killed process loses none it has written; a power cut may lose what
     came after the last `sync`. What a cut has left of a last line is removed when the file is opened again, with a
-    warning.
+    warning. Where the file was removed or renamed meanwhile, it goes on in a new one of the same name.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -56,12 +56,22 @@ class JsonLines:
             return
         content = (line + "\n").encode()
         try:
+            self._follow()
             while content:
                 content = content[os.write(self._file, content) :]
         except OSError as error:
             with suppress(OSError):  # /dev/full, say, cannot be cut
                 os.ftruncate(self._file, _end_of_last_line(self._file, os.fstat(self._file).st_size))
             raise EdgekitError(f"{self.path}: {error.strerror or error}") from error
+
+    def _follow(self) -> None:
+        """An open file takes lines after its name is gone, and nobody ever finds them."""
+        if _identity(os.fstat(self._file)) == _identity_of(self.path):
+            return
+        log.warning("%s: was removed or replaced; goes on in what is there now", self.path)
+        opened = _open_for_lines(self.path)
+        os.close(self._file)
+        self._file, self._in_folder = opened, False
 
     def sync(self) -> None:
         """Return when all that was written is on the disk. Of stdout, which may be a pipe, nobody can know that."""
@@ -91,6 +101,17 @@ def _print(line: str) -> None:
         # Or Python's own flush at exit would complain of the same pipe; https://docs.python.org/3/library/signal.html
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        return _identity(os.stat(path))
+    except FileNotFoundError:
+        return None
 
 
 def _open_for_lines(path: Path) -> int:
@@ -140,15 +161,13 @@ class JsonlSettings:
         return JsonlSink(self)
 
 
-class JsonlSink:
+class JsonlSink(Reporting):
     """Appends events to a file, one on a line; a round of them shares one flush to the disk.
 
     A file that cannot be opened or written (a stick that was pulled, a full disk) is tried again for as long as it
     takes. A program that is killed between writing and noting it down writes the last events again when it is back.
-    To rotate the file, copy and truncate it.
+    To rotate the file, rename it, or copy and truncate it.
     """
-
-    refused = 0
 
     def __init__(self, settings: JsonlSettings, name: str = "jsonl") -> None:
         self.name = name
@@ -158,14 +177,6 @@ class JsonlSink:
         self._lines: JsonLines | None = None
         self._written: list[int] = []
         self._reader_gone = False
-
-    @property
-    def up(self) -> bool:
-        return self._health.up
-
-    @property
-    def reason(self) -> str:
-        return self._health.reason
 
     def send(self, row: Row) -> None:
         if self._reader_gone:
@@ -194,6 +205,9 @@ class JsonlSink:
         arrived, self._written = self._written, []
         self._health.is_up()
         return arrived
+
+    def refused(self) -> list[int]:
+        return []
 
     def close(self) -> None:
         if self._lines is not None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgekit.schema import STRICT
 from edgekit.secret import Secret
 from edgekit.sinks import Row, SinkDown
-from edgekit.sinks.health import Health
+from edgekit.sinks.health import Health, Reporting
 from edgekit.sinks.mqtt_client import HELD, event_properties, open_client, session
 from edgekit.sinks.tls import Tls
 
@@ -98,7 +98,7 @@ class MqttSettings:
         return MqttSink(self, device)
 
 
-class MqttSink:
+class MqttSink(Reporting):
     """Publishes rows for `device`, whose name no other device may have: the broker would cut each off for the other.
 
     The outbox is the queue: rows are taken while connected only. What was taken and is not acknowledged when the
@@ -111,7 +111,6 @@ class MqttSink:
         if not device or _NOT_IN_A_TOPIC.search(device):
             raise ValueError(f"a device's name is part of topics: no '/', '+' or '#'; got '{device}'")
         self.name = name
-        self.refused = 0  # a broker has no way to refuse one event for good
         self._settings = settings
         self._topic = f"{settings.prefix}/{device}"
         self._health = Health(name, log)
@@ -130,14 +129,6 @@ class MqttSink:
         self._closed = False
         self._client = open_client(settings, f"edgekit-{device}")
         self._connect()
-
-    @property
-    def up(self) -> bool:
-        return self._health.up and not self._closed
-
-    @property
-    def reason(self) -> str:
-        return "closed" if self._closed else self._health.reason
 
     def send(self, row: Row) -> None:
         if not self.up:
@@ -165,6 +156,9 @@ class MqttSink:
         taken = self._taken()
         return taken if self._settings.ack == "broker" else self._acknowledged()
 
+    def refused(self) -> list[int]:
+        return []  # a broker has no way to refuse one event for good
+
     def publish_status(self, snapshot: Mapping[str, Any]) -> None:
         """Keep `snapshot` as the retained status, without its `recent_events`, which go as events. Any thread may call
         it as often as it likes: it goes out when `state` or `reasons` change, and every `status_every_s`."""
@@ -180,6 +174,7 @@ class MqttSink:
         if self._closed:
             return
         self._closed = True
+        self._health.close()
         if self._client.is_connected():
             said = self._client.publish(f"{self._topic}/status", _OFFLINE, qos=1, retain=True)
             if said.rc == 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, SourceError
 from edgekit.frames import Frame
 from edgekit.runtime.sources import Paced, Source, open_source
 from edgekit.schema import parse
 from edgekit.supervisor.channel import Channel, Gone
 from edgekit.supervisor.child import begin
 from edgekit.supervisor.pace import Pace
+from edgekit.supervisor.patience import Patience
 from edgekit.supervisor.ring import Ring
 from edgekit.supervisor.settings import CameraSettings
 
@@ -37,8 +39,9 @@ def main(channel_fd: int, ring_fd: int) -> None:
     channel, ring = Channel.open(channel_fd), Ring(ring_fd)
     try:
         camera = parse(CameraSettings, _next(channel)["camera"], "camera")
+        patience = Patience(camera.timeout_s)
         while _next(channel)["kind"] == "open":
-            channel.send({"kind": "failed", "reason": _capture(camera, channel, ring)}, wait=True)
+            channel.send({"kind": "failed", "reason": _capture(camera, patience, channel, ring)}, wait=True)
     except Gone:
         return
 
@@ -49,10 +52,10 @@ def _next(channel: Channel) -> dict[str, Any]:
     return order
 
 
-def _capture(camera: CameraSettings, channel: Channel, ring: Ring) -> str:
+def _capture(camera: CameraSettings, patience: Patience, channel: Channel, ring: Ring) -> str:
     """Frames until there are no more; why there are no more."""
     try:
-        with _open(camera) as source:
+        with _open(camera, patience) as source:
             channel.send({"kind": "opened", "fps": source.fps}, wait=True)
             for message in _frames(source, camera, ring):
                 # Where the supervisor is behind, a frame's facts may go missing: the next frame's are worth more.
@@ -68,14 +71,20 @@ def _without_address(reason: str, camera: CameraSettings) -> str:
     return reason.removeprefix(f"{camera.name}: ").replace(str(camera.address), "its address")
 
 
-def _open(camera: CameraSettings) -> Source:
+def _open(camera: CameraSettings, patience: Patience) -> Source:
     """A live source; a file is played at its own rate, again and again."""
-    source = _source(camera)
+    began_at = time.monotonic()
+    try:
+        source = _source(camera, patience.limit_s)
+    except SourceError:
+        patience.failed()
+        raise
+    patience.opened(time.monotonic() - began_at)
     return source if source.live else Paced(Again(source, camera))
 
 
-def _source(camera: CameraSettings) -> Source:
-    return open_source(camera.address, camera.name, mode=camera.mode, timeout_s=camera.timeout_s)
+def _source(camera: CameraSettings, opening_s: float) -> Source:
+    return open_source(camera.address, camera.name, mode=camera.mode, timeout_s=camera.timeout_s, opening_s=opening_s)
 
 
 class Again(Source):
@@ -97,7 +106,7 @@ class Again(Source):
                     shown += 1
             if shown == before:
                 return
-            self._source = _source(self._camera)
+            self._source = _source(self._camera, self._camera.timeout_s)
 
     def close(self) -> None:
         self._source.close()

@@ -72,6 +72,8 @@ class Channel:
         while not self._arrived:
             if self._read_packet():
                 continue
+            if timeout_s == 0:
+                return None
             left_s = None if until is None else max(0.0, until - time.monotonic())
             if not select.select([self._socket], [], [], left_s)[0]:
                 return None

@@ -26,7 +26,8 @@ Message = dict[str, Any]
 
 _ENDING_S = 0.5  # between the end of its channel and its own, in which it may still say why
 _MOST_MESSAGES = 256  # in one go: a child that floods must not keep the supervisor from the others
-_MOST_WORDS, _LINES, _LINE = 1 << 14, 20, 500  # bytes, lines and bytes a line of what it prints, in one go
+_MOST_WORDS, _LINES, _LINE = 1 << 16, 20, 500  # bytes, lines and bytes a line of what it prints, in one go
+_LOOK_S = 0.2  # between looks at what is not urgent: each is a system call, on the way of a frame to its answer
 _ADDRESS = re.compile(r"\w*://\S*")
 _without_secrets = Redactor()
 
@@ -86,6 +87,7 @@ class Process:
         self._rest = b""
         self._gone = False
         self._gone_at: float | None = None
+        self._heard_at = self._polled_at = float("-inf")
 
     @property
     def pid(self) -> int:
@@ -105,7 +107,10 @@ class Process:
             return False
 
     def receive(self) -> list[Message]:
-        self._listen()
+        now = time.monotonic()
+        if now - self._heard_at >= _LOOK_S:
+            self._heard_at = now
+            self._listen()
         messages: list[Message] = []
         try:
             while not self._gone and len(messages) < _MOST_MESSAGES:
@@ -118,9 +123,14 @@ class Process:
         return messages
 
     def ended(self) -> str | None:
+        """Its end shows at once as the end of its channel, unless something that it has started holds that open."""
+        now = time.monotonic()
+        if not self._gone and now - self._polled_at < _LOOK_S:
+            return None
+        self._polled_at = now
         status = self._process.poll()
         if status is None:
-            patient = self._gone_at is None or time.monotonic() - self._gone_at < _ENDING_S
+            patient = self._gone_at is None or now - self._gone_at < _ENDING_S
             return None if patient else "its process no longer listens"
         self._listen()
         words = f": {self._words[-1]}" if self._words else ""

@@ -68,10 +68,8 @@ def _load(order: Mapping[str, Any], channel: Channel) -> Looker:
     channel.send(
         {
             "kind": "ready",
-            "variant": order["variant"],
             "engine": engine,
             "precision": getattr(session, "precision", ""),
-            "threads": getattr(session, "threads", 0),
             "planned": "planned" if getattr(pipeline.detector, "planned", False) else "",
         },
         wait=True,

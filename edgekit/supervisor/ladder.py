@@ -115,16 +115,11 @@ class Ladder:
         self._ill_since: float | None = None
         self._well_since: float | None = None
         self._climbed_at: float | None = None
-        self._wait_s = settings.better_after_s
+        self._wait_s = settings.better_after_s  # or more, after climbs that did not hold
 
     @property
     def rung(self) -> Rung:
         return self._rungs[self.index]
-
-    @property
-    def wait_s(self) -> float:
-        """How long all must be well before the next climb: `better_after_s`, or more after climbs that did not hold."""
-        return self._wait_s
 
     def update(self, now: float, reading: Reading, missed: float | None) -> Step | None:
         """Take in what is known at `now` (monotonic seconds); the move it leads to, if any.

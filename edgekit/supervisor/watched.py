@@ -129,9 +129,11 @@ class WatchedCamera:
         return change
 
     def _failed(self, reason: str, now: float) -> Change | None:
+        """An opening that has waited for long before it failed has waited already: counted from when it began."""
+        began_at = now if self._opening_since is None else self._opening_since
         self._opening_since = None
         self.newest = None
-        self._retry_at = now + self._backoff.next()
+        self._retry_at = max(now, began_at + self._backoff.next())
         return self.health.failed(now, reason)
 
     def _died(self, reason: str, now: float) -> Change | None:

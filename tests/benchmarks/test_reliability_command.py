@@ -33,7 +33,16 @@ def test_the_figures_go_into_a_file_instead(tmp_path):
     assert json.loads(out.read_text())["rigs"][0]["kept"]
 
 
-@pytest.mark.parametrize("line", [["no_such_rig"], ["writer_kill", "--times", "0"], ["--nonsense"]])
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["no_such_rig"],
+        ["writer_kill", "--times", "0"],
+        ["--nonsense"],
+        ["camera_faults", "--clips", "no/such/folder"],
+        ["writer_kill", "--hours-each", "10"],
+    ],
+)
 def test_a_command_line_that_makes_no_sense_ends_with_64(line):
     ended = subprocess.run([*COMMAND, *line], capture_output=True, text=True)
 
@@ -46,6 +55,15 @@ def test_a_rig_whose_tool_is_absent_is_not_run_and_says_what_to_install(capsys):
 
     assert result == {"rig": "broker", "not_run": "mosquitto is not installed: apt-get install mosquitto"}
     assert "apt-get install mosquitto" in capsys.readouterr().err
+
+
+def test_a_rig_takes_what_it_alone_knows():
+    line = ["simulation", "--times", "2", "--hours-each", "2", "--fault-every-s", "600"]
+    ended = subprocess.run([*COMMAND, *line], capture_output=True, text=True)
+
+    assert ended.returncode == 0, ended.stderr
+    (figures,) = json.loads(ended.stdout)["rigs"]
+    assert (figures["times"], figures["counts"]["devices"]) == (2, 1)
 
 
 WELL = {"kept": True, "caught": True}

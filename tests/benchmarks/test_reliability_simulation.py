@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-
 import pytest
 
 from edgekit.benchmarks.reliability import simulation
@@ -15,15 +9,13 @@ from edgekit.benchmarks.reliability import simulation
 HOURS = 200
 
 
-def _hour(seed: int) -> Counter[str]:
-    return simulation.one_device(seed, 1.0)
-
-
 def test_two_hundred_device_hours_break_no_promise():
-    quiet = {"initializer": logging.disable, "initargs": (logging.CRITICAL,)}
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), **quiet) as pool:
-        counts = sum(pool.map(_hour, range(1, HOURS + 1), chunksize=5), Counter())
+    figures = simulation.run(HOURS, seed=1)
+    counts = figures.counts
 
+    assert figures.kept, figures.notes
+    assert figures.caught, figures.control
+    assert counts["devices"] == HOURS
     assert counts["camera faults"] > 10 * HOURS
     assert counts["engine faults"] > 5 * HOURS
     assert counts["clock jumps"] > HOURS
@@ -32,8 +24,8 @@ def test_two_hundred_device_hours_break_no_promise():
 
 
 def test_a_seed_replays_to_the_same_step():
-    assert _hour(7) == _hour(7)
-    assert _hour(7) != _hour(8)
+    assert simulation.one_device(7, 1.0) == simulation.one_device(7, 1.0)
+    assert simulation.one_device(7, 1.0) != simulation.one_device(8, 1.0)
 
 
 def test_a_supervisor_that_believes_every_camera_is_found_out_in_every_device():
@@ -52,8 +44,10 @@ def test_what_is_found_names_the_seed_and_the_moment():
     assert found[0] == found[1]
 
 
-def test_the_rigs_figures_hold_the_control_too():
-    figures = simulation.run(2, seed=11)
+def test_devices_may_live_longer_with_faults_that_are_rarer():
+    figures = simulation.run(2, seed=11, hours_each=2.0, fault_every_s=1200.0)
 
-    assert figures.kept, figures
-    assert figures.caught, figures.control
+    assert figures.kept, figures.notes
+    assert figures.counts["devices"] == 1
+    cameras, hours = 3, 2
+    assert 0 < figures.counts["camera faults"] < 2 * cameras * hours * 3600 / 1200

@@ -49,6 +49,49 @@ def test_a_line_that_a_power_cut_tore_is_removed(
     assert ("cut off" in caplog.text) == (before != after)
 
 
+@pytest.mark.parametrize("how", ["removed", "renamed", "replaced"])
+def test_a_file_that_is_taken_away_while_it_is_open_is_begun_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    path, aside = tmp_path / "seen.jsonl", tmp_path / "aside"
+    with caplog.at_level(logging.WARNING), JsonLines(path) as lines:
+        lines.write('{"frame":0}')
+        lines.write('{"frame":1}')
+        assert not caplog.text
+        if how == "removed":
+            path.unlink()
+        else:
+            path.rename(aside)
+        if how == "replaced":
+            path.write_text("{}\n")
+        lines.write('{"frame":2}')
+        lines.write('{"frame":3}')
+        lines.sync()
+    before = "{}\n" if how == "replaced" else ""
+    assert path.read_text() == before + '{"frame":2}\n{"frame":3}\n'
+    assert caplog.text.count("was removed or replaced") == 1
+    if how != "removed":
+        assert aside.read_text() == '{"frame":0}\n{"frame":1}\n'
+
+
+def test_a_sink_whose_folder_was_removed_waits_until_it_is_back(tmp_path: Path) -> None:
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    sink = JsonlSettings(str(folder / "events.jsonl")).open()
+    sink.send(Row(1, "a", "{}"))
+    assert sink.acked() == [1]
+    (folder / "events.jsonl").unlink()
+    folder.rmdir()
+    with pytest.raises(SinkDown, match="No such file"):
+        sink.send(Row(2, "b", "{}"))
+    assert not sink.up
+    folder.mkdir()
+    sink.send(Row(2, "b", "{}"))
+    assert (sink.acked(), sink.up) == ([2], True)
+    sink.close()
+    assert (folder / "events.jsonl").read_text() == "{}\n"
+
+
 def test_a_dash_is_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     with JsonLines("-") as lines:
         lines.write("{}")

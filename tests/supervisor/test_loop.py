@@ -297,6 +297,20 @@ def test_a_camera_is_tried_again_for_ever(open_shop: Callable[..., Shop]) -> Non
     assert shop.supervisor.cameras["camera 0"].opens > 100
 
 
+@pytest.mark.parametrize(("took_s", "opens"), [(0.0, 1), (3.0, 2)])
+def test_an_opening_that_took_long_to_fail_is_tried_again_at_once(
+    open_shop: Callable[..., Shop], took_s: float, opens: int
+) -> None:
+    shop = open_shop()
+    shop.step()
+    shop.step(took_s)
+    shop.camera().says.append({"kind": "failed", "reason": "no video"})
+    shop.step()
+    assert shop.supervisor.cameras["camera 0"].opens == opens
+    shop.step(1.0)
+    assert shop.supervisor.cameras["camera 0"].opens == 2
+
+
 def test_a_lost_camera_does_not_keep_another_from_being_looked_at(open_shop: Callable[..., Shop]) -> None:
     shop = open_shop(cameras=2)
     shop.begin()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -38,6 +39,9 @@ class Capture(Source):
     gives none that is whole for `timeout_s`, raises `SourceError`; how long it may give nothing at all is the backend's
     affair. A file that ends before its own count of frames says so in `unreadable`. A stream that changes its size goes
     on in the new one; grey and BGRA pictures become BGR, and those of 16 bits are refused.
+
+    timeout_s: may be changed while it runs. read_s: after so long the backend gives a read up, and may be asked again
+    where `timeout_s` is longer.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Capture(Source):
         stamped: bool = False,
         timeout_s: float = 10.0,
         clock: Clock = time.monotonic,
+        read_s: float = math.inf,
     ) -> None:
         self.name = name
         self.live = live
@@ -56,7 +61,8 @@ class Capture(Source):
         self.damaged: Counter[str] = Counter()
         self._capture = capture
         self._stamped = stamped
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
+        self._read_s = read_s
         self._clock = clock
         self._index = 0
         self._stalled = False
@@ -80,12 +86,18 @@ class Capture(Source):
 
     def _next(self) -> Frame | None:
         """The next frame, or None at the end; a live source's picture that is not whole is counted and left out."""
-        until = time.monotonic() + self._timeout_s
+        until = time.monotonic() + self.timeout_s
         while True:
             with self._reading:
-                if self._closed.is_set() or not self._capture.grab():
-                    self._stalled = time.monotonic() >= until
+                asked_at = time.monotonic()
+                if self._closed.is_set():
                     return None
+                if not self._capture.grab():
+                    now = time.monotonic()
+                    self._stalled = now >= until
+                    if self._stalled or self._closed.is_set() or now - asked_at < self._read_s:
+                        return None
+                    continue
                 taken_at, stamp = self._clock(), self._stamp()
                 there, pixels = self._capture.retrieve()
             if self._closed.is_set():
@@ -100,7 +112,7 @@ class Capture(Source):
                 self._index += 1
                 return Frame(image, self._index - 1, taken_at, self.name, stamp)
             if time.monotonic() > until:
-                raise SourceError(f"{self.name}: no whole picture within {self._timeout_s:g} s{tally(self.damaged)}")
+                raise SourceError(f"{self.name}: no whole picture within {self.timeout_s:g} s{tally(self.damaged)}")
 
     def _picture(self, pixels: npt.NDArray[Any] | None) -> Image:
         """BGR of what OpenCV gave; `PictureError` where this one is damaged, `SourceError` where all will be."""

@@ -26,6 +26,7 @@ def open_source(
     mode: CameraMode | None = None,
     pace: Literal["file", "camera"] = "file",
     timeout_s: float = 10.0,
+    opening_s: float | None = None,
     clock: Clock = time.monotonic,
 ) -> Source:
     """The source at `address`; `SourceError` where there is none.
@@ -42,13 +43,14 @@ def open_source(
     name: what the source is called, in errors too, which then hold nothing of its address.
     pace: 'camera' plays a file at its own rate as if it were live, so that a loop that is too slow loses frames.
     timeout_s: how long a camera may take to open, and afterwards to give the next frame.
+    opening_s: another limit for the opening of an RTSP camera, first picture included.
     """
     text = str(address)
     shown = name or _shown(text)
     kind = _kind(text)
     if mode is not None and kind not in MODED:
         raise ValueError(f"a camera mode was given, and {shown} is no camera that takes one")
-    source = _open(kind, text, shown, mode or CameraMode(), timeout_s, clock)
+    source = _open(kind, text, shown, mode or CameraMode(), opening_s or timeout_s, timeout_s, clock)
     source.name = name or source.name
     if pace == "file":
         return source
@@ -73,7 +75,9 @@ def _kind(address: str) -> Kind:
     return "picture" if is_picture(Path(address)) else "video"
 
 
-def _open(kind: Kind, address: str, shown: str, mode: CameraMode, timeout_s: float, clock: Clock) -> Source:
+def _open(
+    kind: Kind, address: str, shown: str, mode: CameraMode, opening_s: float, timeout_s: float, clock: Clock
+) -> Source:
     """Each kind's file is loaded when the first of that kind is opened."""
     if kind == "scene":
         from edgekit.runtime.scene import open_scene
@@ -83,7 +87,7 @@ def _open(kind: Kind, address: str, shown: str, mode: CameraMode, timeout_s: flo
     if kind == "rtsp":
         from edgekit.runtime.sources.rtsp import open_rtsp
 
-        return open_rtsp(address, shown, timeout_s, clock)
+        return open_rtsp(address, shown, opening_s, timeout_s, clock)
     if kind == "http":
         from edgekit.runtime.sources.http_camera import open_http_camera
 

@@ -1,15 +1,22 @@
-"""RTSP cameras, through the FFmpeg that OpenCV brings: over TCP, with limits on every wait."""
+"""RTSP cameras, through the FFmpeg that OpenCV brings: over TCP, with limits on every wait.
+
+FFmpeg does not find its place again in a stream that held garbage, at 25 frames/s for seconds: it looks for a '$' at
+the beginning of a line. So a stream that has gone quiet is given up long before `timeout_s`.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import cv2
 
 from edgekit.errors import SourceError
+from edgekit.frames import Frame
 from edgekit.runtime.sources.opencv import Capture, JpegCapture, quiet_ffmpeg
 from edgekit.runtime.sources.source import Clock, Source
 
@@ -17,22 +24,72 @@ MJPG = cv2.VideoWriter.fourcc(*"MJPG")
 # TCP, since UDP gives smeared pictures when packets are lost. Without the second FFmpeg collects 20 frames to estimate
 # their rate, before it says that the camera is open: 0.80 s at 25 FPS against 0.01 s, and a burst of old frames.
 OPTIONS = "rtsp_transport;tcp|fpsprobesize;0"
+QUIET_S = 1.0  # without a picture, of a camera that gives some more often than every 0.5 s
+_INTERVALS = 32
 
 
-def open_rtsp(address: str, shown: str, timeout_s: float, clock: Clock) -> Source:
-    """The stream at `address`, called `shown` where anybody can read it."""
-    milliseconds = int(timeout_s * 1000)
-    # Without these two a camera that has frozen blocks a read for 30 s.
-    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
+def open_rtsp(address: str, shown: str, opening_s: float, timeout_s: float, clock: Clock) -> Source:
+    """The stream at `address`, called `shown` where anybody can read it, once it has given a whole picture.
+
+    opening_s: for that; OpenCV opens one stream at a time in a process, so two attempts at once are not to be had.
+    """
+    until = time.monotonic() + opening_s
+    # Without these two a camera that has frozen blocks a read for 30 s. The second cannot be changed any more.
+    read_s = min(QUIET_S, timeout_s)
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(opening_s * 1000), cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(read_s * 1000)]
     quiet_ffmpeg()
     with _options():
         capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
-    if not capture.isOpened():
-        raise SourceError(f"{shown}: no video within {timeout_s:g} s; is the address right and the camera on?")
+    left_s = until - time.monotonic()
+    if not capture.isOpened() or left_s <= 0:  # from a stream without a picture it takes all the time, and is "open"
+        capture.release()
+        raise SourceError(f"{shown}: no video within {opening_s:g} s; is the address right and the camera on?")
     # Only before the first frame is read can OpenCV be told to hand out the stream as it is.
     raw = capture.get(cv2.CAP_PROP_FOURCC) == MJPG and capture.set(cv2.CAP_PROP_FORMAT, -1)
     kind = JpegCapture if raw else Capture
-    return kind(capture, shown, live=True, stamped=True, timeout_s=timeout_s, clock=clock)
+    opened = kind(capture, shown, live=True, stamped=True, timeout_s=left_s, clock=clock, read_s=read_s)
+    return RtspCamera(opened, timeout_s)
+
+
+class RtspCamera(Source):
+    """The frames of a capture that has just been opened; waits for the first whole one when it is made.
+
+    From then on it may be without one for `timeout_s`, or, once it has shown how often they come, for twice the longest
+    of its last intervals and at least `QUIET_S`.
+    """
+
+    live = True
+
+    def __init__(self, capture: Capture, timeout_s: float) -> None:
+        self.name = capture.name
+        self.fps = capture.fps
+        self._capture = capture
+        self._timeout_s = timeout_s
+        self._frames = iter(capture)
+        try:
+            self._first = next(self._frames)
+        except SourceError:
+            capture.close()
+            raise
+        capture.timeout_s = timeout_s
+
+    @property
+    def damaged(self) -> Mapping[str, int]:  # type: ignore[override]
+        return self._capture.damaged
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield self._first
+        last_at = began_at = self._first.taken_at
+        intervals: deque[float] = deque(maxlen=_INTERVALS)
+        for frame in self._frames:
+            intervals.append(frame.taken_at - last_at)
+            last_at = frame.taken_at
+            if last_at - began_at >= QUIET_S:  # before, a burst of old pictures may hide how seldom new ones come
+                self._capture.timeout_s = min(self._timeout_s, max(QUIET_S, 2 * max(intervals)))
+            yield frame
+
+    def close(self) -> None:
+        self._capture.close()
 
 
 _environment = threading.Lock()
