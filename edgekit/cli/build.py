@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -152,8 +153,11 @@ def _explain(recipe: Recipe) -> bool:
     from edgekit.converters.explain import explain
 
     blocks = explain(recipe)
-    for block in blocks:
-        show.out.print(f"{'blocked' if block.fatal else 'costly in INT8'}: {block}", soft_wrap=True)
+    for block in (each for each in blocks if each.fatal):
+        show.out.print(f"blocked: {block}", soft_wrap=True)
+    costly = Counter((each.target, each.operator, each.why, each.remedy) for each in blocks if not each.fatal)
+    for (target, operator, why, remedy), times in costly.items():
+        show.out.print(f"costly in INT8: {target}: {operator} x{times}: {why}; {remedy}", soft_wrap=True)
     if not blocks:
         show.out.print(f"nothing stands in the way of {', '.join(recipe.targets)}", soft_wrap=True)
     return any(block.fatal for block in blocks)
