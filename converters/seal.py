@@ -41,6 +41,7 @@ def seal(
         variants={name: each.evidence for name, each in judged.items()},
         data={name: each.digest() for name, each in opened.pictures.items()},
         tools=tools(),
+        loaded=opened.loaded.notes,
         start=start.score.figures() if steps else {},
         steps=tuple(_step(each) for each in steps),
         compression=() if compression is None else compression.reasons,

@@ -98,7 +98,7 @@ class StepEvidence:
 class Evidence:
     """The proof: figures of the framework and of each variant, the digests of the data, and the tools' versions.
 
-    start: the model's figures before the first of its `steps`. compression: what the gate said of the steps together.
+    loaded: what of a `start` file the model took. start: its figures before the first of its `steps`. compression: what the gate said of the steps together.
     audit: what is known of the calibration pictures, `warnings` what is wrong with them. allowed: what somebody let
     pass that edgekit would have refused.
     """
@@ -109,6 +109,7 @@ class Evidence:
     data: dict[str, str] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     allowed: tuple[str, ...] = ()
+    loaded: tuple[str, ...] = ()
     start: dict[str, float] = field(default_factory=dict)
     steps: tuple[StepEvidence, ...] = ()
     compression: tuple[str, ...] = ()

@@ -69,7 +69,8 @@ def _traced(module: nn.Module, example: torch.Tensor, count: int) -> onnx.ModelP
                 verbose=False,
             )
     except (torch.onnx.errors.OnnxExporterError, torch._dynamo.exc.TorchDynamoException) as error:
-        raise ConversionError(f"torch cannot export this module to ONNX: {_first_line(error)}") from error
+        line = f"{_first_line(error)}; 'edgekit build --explain' names all that is in the way"
+        raise ConversionError(f"torch cannot export this module to ONNX: {line}") from error
     assert program is not None
     return program.model_proto
 

@@ -190,6 +190,8 @@ def _print(built: Built) -> None:
     show.table(
         f"{built.manifest.name}: {evidence.images} pictures", ["variant", *figures, "int8 convs", "verdict"], rows
     )
+    for note in evidence.loaded:
+        show.out.print(f"  {note}", soft_wrap=True)
     for step in evidence.steps:
         for note in step.notes:
             show.out.print(f"  {step.kind}: {note}", soft_wrap=True)
