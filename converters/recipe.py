@@ -39,13 +39,14 @@ class Quantize:
     kind: Literal["quantize"] = "quantize"
     per_channel: bool = True
     calibration: Calibrator = "minmax"
+    correct_bias: bool = False
     keep_float: dict[Literal["onnx", "tflite"], tuple[str, ...]] = field(default_factory=dict)
     repair: Repair = field(default_factory=Repair)
     aware: FineTune | None = None
 
     def settings(self, target: Literal["onnx", "tflite"]) -> Int8Settings:
         """What the quantizer of one target goes by."""
-        return Int8Settings(self.per_channel, self.calibration, self.keep_float.get(target, ()))
+        return Int8Settings(self.per_channel, self.calibration, self.keep_float.get(target, ()), self.correct_bias)
 
 
 ModelStep: TypeAlias = Train | Distill | Prune | FineTune  # these change the model itself, in any order

@@ -125,7 +125,7 @@ def _build(
     if weights is not None:
         built.write_weights(weights)
     measured = measured_times(built, output.name) if measure else {}
-    _print_slower(measured)
+    _print_slower(built, measured)
     if report is not None:
         _write_report(built, measured, report)
     verdict = built.verdict.outcome
@@ -211,10 +211,16 @@ def _accuracy(found: Mapping[str, float], figures: list[str]) -> list[str]:
     return [show.figure(found.get(name)) for name in figures]
 
 
-def _print_slower(measured: Mapping[str, Any]) -> None:
+def _print_slower(built: Built, measured: Mapping[str, Any]) -> None:
+    """Which INT8 variants do not pay here, and what of them its engine still computes in float."""
     from edgekit.cli import show
 
     for name, times in measured.get("against_float", {}).items():
         if times["low"] > 1:
             told = f"{times['median']:.2f} times as long as float (95 % from {times['low']:.2f} to {times['high']:.2f})"
-            show.err.print(f"{name} takes {told} in its engine here: it will not be preferred", soft_wrap=True)
+            kinds = built.manifest.evidence.variants[name].in_float
+            in_float = ", ".join(f"{kind} x{count}" for kind, count in kinds.items()) or "nothing"
+            show.err.print(
+                f"{name} takes {told} in its engine here and will not be preferred; in float: {in_float}",
+                soft_wrap=True,
+            )
