@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from painted import SPEC, Net, context, net
+from coloured import SPEC, Net, context, net
 from safetensors.torch import save_file
 from torch import nn
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from painted import paint
+from coloured import paint
 
 from edgekit.bundle import Bundle
 from edgekit.converters.build import Built, build
