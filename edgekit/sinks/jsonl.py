@@ -24,7 +24,7 @@ class JsonLines:
 
     So whoever reads along sees whole lines, and a killed process loses none it has written; a power cut may lose what
     came after the last `sync`. What a cut has left of a last line is removed when the file is opened again, with a
-    warning. Where the file was removed or renamed meanwhile, it goes on in a new one of the same name.
+    warning. Where the file was removed or renamed meanwhile, it is synced, and a new one of the same name goes on.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -69,6 +69,7 @@ class JsonLines:
         if _identity(os.fstat(self._file)) == _identity_of(self.path):
             return
         log.warning("%s: was removed or replaced; goes on in what is there now", self.path)
+        self.sync()  # or a renamed file's last lines would never be, though the next `sync` promises it of all
         opened = _open_for_lines(self.path)
         os.close(self._file)
         self._file, self._in_folder = opened, False
@@ -116,11 +117,15 @@ def _identity_of(path: Path) -> tuple[int, int] | None:
 
 def _open_for_lines(path: Path) -> int:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-    size = os.fstat(file).st_size
-    whole = _end_of_last_line(file, size)
-    if whole < size:
-        log.warning("%s: removed %d bytes of a line that was cut off", path, size - whole)
-        os.ftruncate(file, whole)
+    try:
+        size = os.fstat(file).st_size
+        whole = _end_of_last_line(file, size)
+        if whole < size:
+            log.warning("%s: removed %d bytes of a line that was cut off", path, size - whole)
+            os.ftruncate(file, whole)
+    except OSError:
+        os.close(file)  # a sink tries again for as long as it takes
+        raise
     return file
 
 
