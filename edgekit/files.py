@@ -1,4 +1,5 @@
-"""Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed into it."""
+"""Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed into it. And
+where those lie that can be made again."""
 
 from __future__ import annotations
 
@@ -36,6 +37,14 @@ def write_text(path: Path | str, text: str) -> None:
     """`text` as the whole of the file at `path`, by `replacing`."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def user_cache() -> Path | None:
+    """The user's own folder for what can be made again: 'edgekit' in $XDG_CACHE_HOME, or in ~/.cache where that is not
+    set or, as the XDG specification has it, not absolute. None for a user without a home, as in many a container."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    cache = Path(named if os.path.isabs(named) else os.path.expanduser("~/.cache"))
+    return cache / "edgekit" if cache.is_absolute() else None
 
 
 def _flush(path: Path) -> None:
