@@ -24,9 +24,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         temporary.touch(exist_ok=False)  # not by mkstemp: its 0600 is not what a file of one's own gets
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         raise EdgekitError(f"{path}: {error.strerror or error}") from error
     finally:
@@ -47,7 +47,8 @@ def user_cache() -> Path | None:
     return cache / "edgekit" if cache.is_absolute() else None
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Return when a file's content, or the names in a folder, are on the disk. OSError where the system refuses."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from edgekit.errors import EdgekitError
+from edgekit.files import flush
 from edgekit.schema import STRICT
 from edgekit.sinks import Row, SinkDown
 from edgekit.sinks.health import Health, Reporting
@@ -81,7 +82,7 @@ class JsonLines:
         try:
             os.fsync(self._file)
             if not self._in_folder:
-                _sync_folder(self.path.parent)  # or a power cut takes a new file's name away
+                flush(self.path.parent)  # or a power cut takes a new file's name away
                 self._in_folder = True
         except OSError as error:
             if error.errno != errno.EINVAL:  # a pipe or a terminal
@@ -127,14 +128,6 @@ def _open_for_lines(path: Path) -> int:
         os.close(file)  # a sink tries again for as long as it takes
         raise
     return file
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _end_of_last_line(file: int, size: int, block: int = 1 << 16) -> int:
