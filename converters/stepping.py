@@ -6,6 +6,7 @@ to it, the pictures, the seed and the tools.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgekit import schema
 from edgekit.bundle import canonical
@@ -92,12 +93,24 @@ def _run_or_reuse(
     entry = place.finished.find(name, key)
     if entry is not None:
         place.tell(f"{name}: finished before", 1, 1)
-        tensors = place.finished.tensors(name, key, entry)
-        take_shapes(module, tensors)
-        module.load_state_dict(tensors)
-        return module.eval(), entry, True
+        return _with(module, place.finished.tensors(name, key, entry)), entry, True
+    began = time.monotonic()
+    stepped = _RUN[type(step)](module, step, _context(name, key, place))
+    found = Entry("", time.monotonic() - began, stepped.figures, stepped.measured, stepped.notes)
+    return stepped.module, place.finished.keep(name, key, stepped.module.state_dict(), found), False
+
+
+def _with(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of `module` with a finished step's tensors; as every step, it leaves the module that came in as it is."""
+    after = copy.deepcopy(module)
+    take_shapes(after, tensors)
+    after.load_state_dict(tensors)
+    return after.eval()
+
+
+def _context(name: str, key: str, place: Workplace) -> StepContext:
     opened = place.opened
-    context = StepContext(
+    return StepContext(
         input=opened.recipe.input,
         head=opened.loaded.head,
         labels=opened.labels,
@@ -109,10 +122,6 @@ def _run_or_reuse(
         tell=lambda stage, done, total: place.tell(f"{name}: {stage}", done, total),
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
     )
-    began = time.monotonic()
-    stepped = _RUN[type(step)](module, step, context)
-    found = Entry("", time.monotonic() - began, stepped.figures, stepped.measured, stepped.notes)
-    return stepped.module, place.finished.keep(name, key, stepped.module.state_dict(), found), False
 
 
 def _standing(module: nn.Module, name: str, key: str, place: Workplace) -> Standing:

@@ -13,10 +13,15 @@ from painted import paint
 
 from edgekit.bundle import Bundle
 from edgekit.converters.build import Built, build
+from edgekit.converters.calibrate import REMEDIES
+from edgekit.converters.finished import Finished
 from edgekit.converters.forecast import forecast
+from edgekit.converters.framework import ModuleSession
 from edgekit.converters.opened import open_recipe
 from edgekit.converters.recipe import read_recipe
+from edgekit.converters.stepping import Workplace, run_steps, start_key
 from edgekit.errors import ConversionError, SettingsError
+from edgekit.preprocess import preprocess
 
 NET = '''
 from torch import nn
@@ -83,9 +88,9 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(shop: Path, more: str = "", **arguments: object) -> tuple[Built, list[str]]:
+def run(shop: Path, more: str = "", recipe: str = RECIPE, **arguments: object) -> tuple[Built, list[str]]:
     """What was built, and the stages that were told of, each once."""
-    (shop / "recipe.toml").write_text(RECIPE + more)
+    (shop / "recipe.toml").write_text(recipe + more)
     stages: dict[str, None] = {}
     built = build(
         read_recipe(shop / "recipe.toml"),
@@ -122,6 +127,50 @@ def test_a_finished_step_is_not_done_again_and_a_changed_one_is(shop):
     assert any(stage.startswith("2-finetune: training epoch") for stage in stages)
 
 
+def test_steps_that_were_finished_before_leave_the_model_that_they_began_with_as_it_was(shop):
+    run(shop, more=PRUNE)
+    opened = open_recipe(read_recipe(shop / "recipe.toml"))
+    key = start_key(opened)
+    run(shop, more=PRUNE)
+    place = Workplace(opened, lambda module, stage: pytest.fail(stage), Finished(shop / "steps"), lambda *told: None)
+    for _ in range(2):  # as a build does whose INT8 no repair saves
+        _, steps, _ = run_steps(place, opened.recipe.model_steps)
+        assert all(each.reused for each in steps)
+        assert start_key(opened) == key
+
+
+AWARE = """
+[calibration]
+format = "imagefolder"
+path = "training"
+
+[[steps]]
+kind = "quantize"
+repair = { repairs = [] }
+aware = { epochs = 2, batch = 8 }
+"""
+
+
+def test_int8_that_no_repair_saves_is_trained_under_it_and_that_only_once(shop):
+    as_drawn = RECIPE[: RECIPE.index("[[steps]]")] + "min_top1 = 1.0\n"  # nothing is learnt, so INT8 fails for certain
+    built, stages = run(shop, AWARE, as_drawn, allow=tuple(REMEDIES))
+    assert "1-finetune: training epoch 2 of 2" in stages
+    evidence = built.manifest.evidence
+    [step] = evidence.steps
+    assert step.settings["int8"] is not None
+    assert step.accuracy == evidence.framework
+    assert len(evidence.variants["onnx-int8"].attempts) == 2
+    built.write(shop / "colours.ekb")
+    with Bundle.open(shop / "colours.ekb") as bundle:
+        [golden] = bundle.golden()
+    reference = ModuleSession(built.module, built.opened.recipe.input)
+    [answer] = reference.run(preprocess(golden.image, built.opened.recipe.input)[0])
+    assert (answer == golden.outputs[0]).all()
+    again, stages = run(shop, AWARE, as_drawn, allow=tuple(REMEDIES))
+    assert again.manifest == built.manifest
+    assert not any("training epoch" in stage for stage in stages)
+
+
 def test_other_pictures_make_another_step(shop):
     run(shop)
     paint(shop / "training", 9, seed=4)
@@ -152,6 +201,7 @@ import sys
 from pathlib import Path
 from edgekit.converters.build import build
 from edgekit.converters.recipe import read_recipe
+from edgekit.converters.stepping import Workplace, run_steps, start_key
 shop = Path(sys.argv[1])
 def tell(stage, done, total):
     if stage == sys.argv[3] and done == int(sys.argv[4]):
