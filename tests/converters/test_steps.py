@@ -131,8 +131,8 @@ def test_steps_that_were_finished_before_leave_the_model_that_they_began_with_as
     run(shop, more=PRUNE)
     opened = open_recipe(read_recipe(shop / "recipe.toml"))
     key = start_key(opened)
-    run(shop, more=PRUNE)
-    place = Workplace(opened, lambda module, stage: pytest.fail(stage), Finished(shop / "steps"), lambda *told: None)
+    evaluate = lambda module, stage: pytest.fail(stage)  # noqa: E731
+    place = Workplace(opened, key, evaluate, Finished(shop / "steps"), lambda *told: None)
     for _ in range(2):  # as a build does whose INT8 no repair saves
         _, steps, _ = run_steps(place, opened.recipe.model_steps)
         assert all(each.reused for each in steps)
@@ -169,6 +169,25 @@ def test_int8_that_no_repair_saves_is_trained_under_it_and_that_only_once(shop):
     again, stages = run(shop, AWARE, as_drawn, allow=tuple(REMEDIES))
     assert again.manifest == built.manifest
     assert not any("training epoch" in stage for stage in stages)
+
+
+def test_a_disk_that_fills_up_in_training_is_named_with_the_step_and_what_was_finished_stays(shop, full_disk):
+    run(shop)
+    with full_disk(20_000), pytest.raises(ConversionError, match=r"step 2, finetune: .*training.pt: File too large"):
+        run(shop, more=MEND)
+    built, stages = run(shop, more=MEND)
+    assert built.steps[0].reused
+    assert "2-finetune: training epoch 1 of 2" in stages
+
+
+def test_another_forward_makes_another_step_though_layers_and_weights_are_the_same(shop):
+    before = open_recipe(read_recipe(shop / "recipe.toml"))
+    key = start_key(before)
+    flipped = NET.replace("return nn", "net = nn") + "    net.register_forward_pre_hook(lambda _, x: (x[0].flip(1),))\n"
+    (shop / "net.py").write_text(f"{flipped}    return net\n")
+    after = open_recipe(read_recipe(shop / "recipe.toml"))
+    assert repr(after.loaded.module) == repr(before.loaded.module)
+    assert start_key(after) != key
 
 
 def test_other_pictures_make_another_step(shop):
