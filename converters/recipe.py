@@ -17,7 +17,7 @@ from edgekit.converters.load import ModelSpec
 from edgekit.converters.prune import Prune
 from edgekit.converters.quantize import Calibrator, Int8Settings
 from edgekit.converters.quantize.escalate import Repair
-from edgekit.converters.train.settings import Distill, FineTune, Train
+from edgekit.converters.train.settings import Distill, FineTune, Loop, Train
 from edgekit.errors import SettingsError
 from edgekit.schema import STRICT, TaggedBy
 
@@ -43,6 +43,10 @@ class Quantize:
     keep_float: dict[Literal["onnx", "tflite"], tuple[str, ...]] = field(default_factory=dict)
     repair: Repair = field(default_factory=Repair)
     aware: FineTune | None = None
+
+    def __post_init__(self) -> None:
+        if self.aware is not None and self.aware.int8 is not None:
+            raise ValueError("aware trains for the INT8 of its quantize step; leave int8 out of it")
 
     def settings(self, target: Literal["onnx", "tflite"]) -> Int8Settings:
         """What the quantizer of one target goes by."""
@@ -119,8 +123,14 @@ class Recipe:
             raise ValueError("training pictures are for steps that learn, and steps holds none")
         if self.validation is not None and not learning:
             raise ValueError("validation pictures are for steps that learn, and steps holds none")
+        self._check_patience()
         if self.compression is not None and not any(isinstance(step, Prune) for step in self.steps):
             raise ValueError("[compression] judges what pruning cost, and steps holds no prune")
+
+    def _check_patience(self) -> None:
+        learning = [step for step in (*self.model_steps, self.aware_step) if isinstance(step, Loop)]
+        if self.validation is None and any(step.patience is not None for step in learning):
+            raise ValueError("patience needs [validation]: pictures by which training stops; or leave patience out")
 
     @property
     def quantize(self) -> Quantize | None:

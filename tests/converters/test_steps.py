@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from painted import paint
+from typer.testing import CliRunner
 
 from edgekit.bundle import Bundle
+from edgekit.cli import app
 from edgekit.converters.build import Built, build
 from edgekit.converters.calibrate import REMEDIES
 from edgekit.converters.finished import Finished
@@ -268,6 +270,7 @@ def test_a_step_that_fails_is_named_and_those_before_it_stay_finished(shop):
         ('[[steps]]\nkind = "quantize"\n', r"needs \[calibration\]"),
         ("[compression]\nmax_drop = 0.1\n", "steps holds no prune"),
         ('[[steps]]\nkind = "train"\nepoch = 3\n', "unknown key .*did you mean 'epochs'"),
+        (AWARE.replace("batch = 8", "int8 = {}"), "trains for the INT8 of its quantize step; leave int8 out"),
         ('[[steps]]\nkind = "trian"\n', "no kind 'trian'; there are: train, distill, prune, finetune, quantize"),
     ],
 )
@@ -282,6 +285,25 @@ def test_learning_needs_pictures_to_learn_from(shop):
     (shop / "recipe.toml").write_text(text)
     with pytest.raises(SettingsError, match=r"train need \[training\]: pictures to learn from"):
         read_recipe(shop / "recipe.toml")
+
+
+def test_patience_needs_pictures_to_be_patient_by(shop):
+    text = RECIPE.replace('[validation]\nformat = "imagefolder"\npath = "validation"\n', "")
+    (shop / "recipe.toml").write_text(f"{text}patience = 2\n")
+    with pytest.raises(SettingsError, match=r"patience needs \[validation\]"):
+        read_recipe(shop / "recipe.toml")
+
+
+def test_the_command_keeps_what_it_trains_for_int8_beside_the_bundle_and_plans_it(shop):
+    as_drawn = RECIPE[: RECIPE.index("[[steps]]")] + "min_top1 = 1.0\n"
+    (shop / "recipe.toml").write_text(as_drawn + AWARE)
+    planned = CliRunner().invoke(app, ["build", str(shop / "recipe.toml"), "--plan"])
+    assert "train for INT8 where no repair suffices: 2 epochs of 24 pictures" in planned.stdout
+    assert not list(shop.glob("*steps*"))
+    allowed = [word for code in REMEDIES for word in ("--allow", code)]
+    order = ["build", str(shop / "recipe.toml"), "-o", str(shop / "colours.ekb"), "--no-measure", *allowed]
+    assert CliRunner().invoke(app, order).exit_code == 1
+    assert len(list((shop / "colours.steps").glob("1-finetune-*/step.json"))) == 1
 
 
 def test_a_forecast_says_what_will_be_done_and_what_is_done_already(shop):
