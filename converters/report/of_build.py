@@ -38,6 +38,7 @@ def report_on(built: Built, measured: Mapping[str, Any]) -> Report:
         built.manifest.release,
         built.manifest.evidence,
         scores,
+        outcome=built.verdict.outcome,
         sizes={name: _size(each) for name, each in judged.items()},
         latency={name: found for name, each in measured.get("latency", {}).items() if (found := _latency(each))},
         host=measured.get("environment", ""),

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from edgekit.contract import EndToEnd, InputSpec, Softmax
-from edgekit.converters.build import ModuleSession
 from edgekit.converters.data import Dataset, DataSpec, open_dataset
 from edgekit.converters.evaluate import evaluate, evaluate_classifier
+from edgekit.converters.framework import ModuleSession
 from edgekit.converters.report.changed import Side, changed_answers
 from edgekit.converters.report.saliency import grad_cam, occlusion
 from edgekit.frames import Classification, Image

@@ -21,6 +21,7 @@ from edgekit.converters.forecast import forecast
 from edgekit.converters.framework import ModuleSession
 from edgekit.converters.opened import open_recipe
 from edgekit.converters.recipe import read_recipe
+from edgekit.converters.report.of_build import report_on
 from edgekit.converters.stepping import Workplace, run_steps, start_key
 from edgekit.errors import ConversionError, SettingsError
 from edgekit.preprocess import preprocess
@@ -222,6 +223,7 @@ import sys
 from pathlib import Path
 from edgekit.converters.build import build
 from edgekit.converters.recipe import read_recipe
+from edgekit.converters.report.of_build import report_on
 from edgekit.converters.stepping import Workplace, run_steps, start_key
 shop = Path(sys.argv[1])
 def tell(stage, done, total):
@@ -254,6 +256,9 @@ def test_what_pruning_cost_is_judged_where_the_recipe_asks_for_it(shop):
     line = f"top1 {before.top1:.4f} -> {after.top1:.4f}"
     assert any(line in reason for reason in built.manifest.evidence.compression)
     assert any(reason.startswith("compression: ") for reason in built.verdict.reasons)
+    built, _ = run(shop, more=PRUNE + "[compression]\nmin_images = 1000\n")
+    assert {each.outcome for each in built.manifest.evidence.variants.values()} == {"PASS"}
+    assert built.verdict.outcome == report_on(built, {}).outcome == "INCONCLUSIVE"
 
 
 def test_a_step_that_fails_is_named_and_those_before_it_stay_finished(shop):
