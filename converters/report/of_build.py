@@ -17,11 +17,10 @@ from edgekit.converters.report.report import (
     Layer,
     Report,
     StepRow,
-    accuracy_of,
     report_of,
     weakest,
 )
-from edgekit.converters.scores import DetectionScore, Score
+from edgekit.converters.scores import DetectionScore, Score, accuracy_of
 from edgekit.converters.stepping import Standing
 from edgekit.engines import open_session
 from edgekit.plan import ENGINES, EnginePlan

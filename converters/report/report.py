@@ -20,7 +20,7 @@ from edgekit.converters.report.classes import (
 )
 from edgekit.converters.report.front import Candidate, Placed, pareto
 from edgekit.converters.report.reliability import Reliability, reliability_of
-from edgekit.converters.scores import ClassificationScore, Score
+from edgekit.converters.scores import ClassificationScore, Score, accuracy_of
 
 FRAMEWORK = "framework"
 
@@ -124,11 +124,6 @@ def weakest(scores: Mapping[str, Score]) -> str:
     if FRAMEWORK not in scores or not artifacts:
         raise ValueError(f"a report needs the score of '{FRAMEWORK}' and of an artifact; got {', '.join(scores)}")
     return min(reversed(artifacts), key=lambda name: accuracy_of(scores[name]))
-
-
-def accuracy_of(score: Score) -> float:
-    """The one figure that a model is known by: top-1, or AP."""
-    return score.top1 if isinstance(score, ClassificationScore) else score.ap
 
 
 def report_of(
