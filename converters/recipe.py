@@ -119,6 +119,11 @@ class Recipe:
             learning.append("aware quantizing")
         if learning and self.training is None:
             raise ValueError(f"{' and '.join(dict.fromkeys(learning))} need [training]: pictures to learn from")
+        ranked = any(isinstance(step, Prune) and step.importance == "taylor" for step in self.steps)
+        if ranked and self.training is None:
+            raise ValueError(
+                'prune ranks channels by the training loss and needs [training]; or say importance = "group-norm"'
+            )
         if self.training is not None and not (learning or self.model_steps):
             raise ValueError("training pictures are for steps that learn, and steps holds none")
         if self.validation is not None and not learning:

@@ -187,6 +187,21 @@ def test_int8_that_the_gate_refuses_is_repaired_and_every_try_is_in_the_evidence
     assert built.verdict.outcome == "PASS"
 
 
+def test_int8_that_no_repair_saves_is_trained_under_its_own_rounding_and_judged_by_the_model_before(workshop):
+    save_file(weights(1000.0), workshop / "weights.safetensors")
+    step = 'kind = "quantize"\nper_channel = false\nrepair = { repairs = [] }\naware = { epochs = 1, batch = 8 }'
+    training = '[training]\nformat = "imagefolder"\npath = "calibration"\n\n[[steps]]'
+    edit(workshop, ('kind = "quantize"', step), ("[[steps]]", training), ("labels", 'targets = ["onnx"]\nlabels'))
+    built = run(workshop)
+    evidence = built.manifest.evidence
+    [learned] = evidence.steps
+    assert (learned.kind, learned.settings["int8"]["per_channel"]) == ("finetune", False)
+    found = evidence.variants["onnx-int8"]
+    assert len(found.attempts) == 2
+    assert found.attempts[0].startswith("as asked: FAIL")
+    assert any(f"top1 {evidence.start['top1']:.4f} -> {found.figures['top1']:.4f}" in each for each in found.reasons)
+
+
 @pytest.mark.parametrize("allowed", [False, True])
 def test_calibration_pictures_that_are_unfit_are_refused_unless_that_is_allowed_and_on_record(workshop, allowed):
     edit(

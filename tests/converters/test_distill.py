@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from painted import SPEC, Net, context, net
+from coloured import SPEC, Net, context, net
 from safetensors.torch import save_file
 from torch import nn
 
@@ -20,7 +20,7 @@ from edgekit.converters.train.distill import Neighbourhood, SoftLabels, Teacher,
 from edgekit.converters.train.losses import CrossEntropy
 from edgekit.errors import ConversionError
 
-TEACHER = ModelSpec(torch="painted:Net", weights="teacher.safetensors", arguments={"width": 10})
+TEACHER = ModelSpec(torch="coloured:Net", weights="teacher.safetensors", arguments={"width": 10})
 STEP = Distill(teacher=TEACHER, epochs=6, batch=4, rate=0.1, augment=Augment(area=(0.7, 1.0)))
 
 

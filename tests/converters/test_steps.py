@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from painted import paint
+from coloured import paint
 from typer.testing import CliRunner
 
 from edgekit.bundle import Bundle
@@ -329,3 +329,24 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def test_pruning_by_the_training_loss_needs_pictures_to_learn_from(shop):
+    start = RECIPE.index("[[steps]]")
+    text = RECIPE[:start].replace('[training]\nformat = "imagefolder"\npath = "training"\n', "")
+    text = text.replace('[validation]\nformat = "imagefolder"\npath = "validation"\n', "") + PRUNE
+    (shop / "recipe.toml").write_text(text)
+    with pytest.raises(SettingsError, match=r"needs \[training\]; or say importance = \"group-norm\""):
+        read_recipe(shop / "recipe.toml")
+
+
+def test_the_models_weights_can_be_taken_out_again(shop):
+    built, _ = run(shop)
+    built.write_weights(shop / "trained.safetensors")
+    text = RECIPE[: RECIPE.index("[training]")].replace(
+        'torch = "net:build"', 'torch = "net:build"\nweights = "trained.safetensors"'
+    )
+    text += '[evaluation]\nformat = "imagefolder"\npath = "evaluation"\n[gate]\nmin_images = 20\nmax_drop = 0.04\n'
+    (shop / "again.toml").write_text(text.replace("golden = 1", "golden = 1\nsteps = []"))
+    again = build(read_recipe(shop / "again.toml"))
+    assert again.score == built.score

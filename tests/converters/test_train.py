@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from painted import LABELS, SPEC, context, net, paint
+from coloured import LABELS, SPEC, context, net, paint
 from torch import nn
 
 from edgekit import schema
 from edgekit.contract import Embedding
 from edgekit.converters.data import DataSpec, open_dataset
+from edgekit.converters.quantize import Int8Settings
 from edgekit.converters.train import Augment, FineTune, Train, run_train
 from edgekit.converters.train.feed import Feed
 from edgekit.converters.train.loop import fit, pace
@@ -87,7 +88,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from painted import context, net
+from coloured import context, net
 from test_train import QUICK
 from edgekit.converters.train import run_train
 
@@ -278,3 +279,22 @@ def test_a_wrong_setting_is_named(table, message):
 def test_fine_tuning_differs_by_its_defaults_only():
     assert schema.parse(FineTune, {"kind": "finetune", "epochs": 2}, "recipe.toml") == FineTune(epochs=2)
     assert FineTune().rate < Train().rate
+
+
+def test_fine_tuning_under_simulated_int8_gives_a_plain_module_back_also_after_an_interruption(tmp_path):
+    step = FineTune(epochs=2, batch=4, int8=Int8Settings(per_channel=False))
+    whole = run_train(net(), step, context(tmp_path / "a", scratch=_folder(tmp_path / "a" / "scratch")))
+    assert type(whole.module) is type(net())
+    assert whole.module.state_dict().keys() == net().state_dict().keys()
+    assert not same(whole.module, net())
+    assert not same(whole.module, run_train(net(), dataclasses.replace(step, int8=None), context(tmp_path)).module)
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "training epoch 2 of 2" and done == 2:
+            raise KeyboardInterrupt
+
+    halted = context(tmp_path / "b", scratch=_folder(tmp_path / "b" / "scratch"), tell=stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_train(net(), step, halted)
+    resumed = run_train(net(), step, dataclasses.replace(halted, tell=lambda stage, done, total: None))
+    assert same(whole.module, resumed.module)
