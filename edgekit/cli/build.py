@@ -78,9 +78,9 @@ def measured_times(built: Built, name: str) -> dict[str, Any]:
     from tempfile import TemporaryDirectory
 
     from edgekit.benchmarks.bench import bench
-    from edgekit.benchmarks.measure import Rounds
     from edgekit.bundle import Bundle
     from edgekit.cli import show
+    from edgekit.measure import Rounds
     from edgekit.profile import DeviceProfile
 
     with TemporaryDirectory(prefix="edgekit-") as folder:
