@@ -31,7 +31,7 @@ from edgekit.converters.scores import Score
 from edgekit.converters.shapes import take_shapes
 from edgekit.converters.steps import Progress, StepContext, Stepped
 from edgekit.converters.train import run_distill, run_train
-from edgekit.converters.train.settings import Distill, FineTune, Train
+from edgekit.converters.train.settings import Distill, FineTune, Train, deciding
 from edgekit.converters.versions import tools
 from edgekit.converters.weights import tensors_digest
 from edgekit.errors import ConversionError, EdgekitError
@@ -157,7 +157,7 @@ def keyed(start: str, steps: Sequence[ModelStep], folder: Path | str) -> Iterato
     """Each step's name, such as '2-prune', the step, and the key of what comes of it."""
     key = start
     for number, step in enumerate(steps, 1):
-        key = _digest(key, {"step": schema.dump(step), "teacher": _digests(_teacher(step, Path(folder)))})
+        key = _digest(key, {"step": deciding(step), "teacher": _digests(_teacher(step, Path(folder)))})
         yield f"{number}-{step.kind}", step, key
 
 

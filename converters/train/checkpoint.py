@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgekit import schema
 from edgekit.converters.steps import StepContext
-from edgekit.converters.train.settings import Loop
+from edgekit.converters.train.settings import Loop, deciding
 from edgekit.converters.weights import DAMAGE, tensors_digest
 from edgekit.files import replacing
 
@@ -48,14 +47,10 @@ class Progressed:
 
 
 def fingerprint(context: StepContext, loop: Loop, *models: nn.Module) -> str:
-    """Of all that decides how a training goes: settings, contract, data, seed, and the weights of the model that it
-    begins from and of its teacher.
-
-    The cache's size is not among them, the pictures' contents are.
-    """
-    settings = {name: value for name, value in schema.dump(loop).items() if name != "cache_mb"}
+    """Of all that decides how a training goes: settings, contract, the pictures' contents, seed, and the weights of the
+    model that it begins from and of its teacher."""
     data = [each.digest() if each is not None else None for each in (context.training, context.validation)]
-    told = [_FORMAT, settings, asdict(context.input), asdict(context.head), context.labels, data, context.seed]
+    told = [_FORMAT, deciding(loop), asdict(context.input), asdict(context.head), context.labels, data, context.seed]
     told += [tensors_digest(model) for model in models]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

@@ -125,6 +125,8 @@ def test_a_finished_step_is_not_done_again_and_a_changed_one_is(shop):
     assert again.steps[0].reused
     assert "1-train: finished before" in stages
     assert not any("epoch" in stage for stage in stages)
+    roomier, _ = run(shop, more="cache_mb = 64\n")
+    assert roomier.steps[0].reused
     longer, stages = run(shop, more=MEND)
     assert [each.reused for each in longer.steps] == [True, False]
     assert any(stage.startswith("2-finetune: training epoch") for stage in stages)
