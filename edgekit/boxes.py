@@ -15,8 +15,9 @@ Boxes = npt.NDArray[np.floating[Any]]
 # (x, y, w, h) @ this = (x - w/2, y - h/2, x + w/2, y + h/2), to the last bit: one product instead of six small steps.
 _CENTRE_TO_CORNERS = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]], np.float32)
 
-_FAINTEST = np.finfo(np.float32).smallest_subnormal
-_SMALLEST = np.finfo(np.float32).tiny  # an area to divide by where there is none
+# An area to divide by where there is none, a score where it is 0. The smallest that every CPU takes for more than 0:
+# engines tell theirs to take anything below it for 0.
+_TINY = np.finfo(np.float32).tiny
 
 
 def area(boxes: Boxes) -> Boxes:
@@ -32,7 +33,7 @@ def iou(a: Boxes, b: Boxes) -> Boxes:
     width, height = np.maximum(sides, 0, out=sides)
     common = width * height
     union = area(a)[:, None] + area(b) - common
-    shared: Boxes = common / np.maximum(union, _SMALLEST)
+    shared: Boxes = common / np.maximum(union, _TINY)
     return shared
 
 
@@ -71,7 +72,7 @@ def nms(
     if not class_agnostic:
         rectangles[:, 0] += labels * _reach(boxes)
     # OpenCV drops a score of 0, and reads boxes from a list three times as fast as from an array.
-    kept = cv2.dnn.NMSBoxes(rectangles.tolist(), np.maximum(scores, _FAINTEST), 0.0, iou)
+    kept = cv2.dnn.NMSBoxes(rectangles.tolist(), np.maximum(scores, _TINY), 0.0, iou)
     return np.asarray(kept, np.intp)
 
 

@@ -95,6 +95,15 @@ class StepEvidence:
 
 
 @dataclass(frozen=True)
+class _Ratio:
+    """How many times as long as another one a variant takes, and the ends of the interval."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Evidence:
     """The proof: figures of the framework and of each variant, the digests of the data, and the tools' versions.
 
@@ -236,8 +245,9 @@ class Bundle:
     def slower(self) -> dict[str, float]:
         """The INT8 variants that took longer than float in their own engine, beyond doubt, on the host that built the
         bundle, and how many times as long; empty where nothing was measured."""
-        found: dict[str, dict[str, float]] = self.measured().get("against_float", {})
-        return {name: times["median"] for name, times in found.items() if times["low"] > 1}
+        found = self.measured().get("against_float", {})
+        ratios = schema.parse(dict[str, _Ratio], found, f"{self.path}: '{MEASURED}': against_float", BundleError)
+        return {name: ratio.median for name, ratio in ratios.items() if ratio.low > 1}
 
     def verify(self) -> None:
         """Read and check every file; `BundleError` at the first that is damaged."""

@@ -1,4 +1,5 @@
-"""Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed into it."""
+"""Files that are there whole or not at all: written beside their place, flushed to the disk, then renamed into it. And
+where those lie that can be made again."""
 
 from __future__ import annotations
 
@@ -23,9 +24,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         temporary.touch(exist_ok=False)  # not by mkstemp: its 0600 is not what a file of one's own gets
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         raise EdgekitError(f"{path}: {error.strerror or error}") from error
     finally:
@@ -38,7 +39,16 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _flush(path: Path) -> None:
+def user_cache() -> Path | None:
+    """The user's own folder for what can be made again: 'edgekit' in $XDG_CACHE_HOME, or in ~/.cache where that is not
+    set or, as the XDG specification has it, not absolute. None for a user without a home, as in many a container."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    cache = Path(named if os.path.isabs(named) else os.path.expanduser("~/.cache"))
+    return cache / "edgekit" if cache.is_absolute() else None
+
+
+def flush(path: Path) -> None:
+    """Return when a file's content, or the names in a folder, are on the disk. OSError where the system refuses."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

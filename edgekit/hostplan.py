@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edgekit.engines import installed
 from edgekit.errors import EdgekitError, SettingsError
-from edgekit.files import write_text
+from edgekit.files import user_cache, write_text
 from edgekit.host import Host
 from edgekit.plan import EngineName, EnginePlan
 from edgekit.schema import STRICT, dump, parse_json
@@ -122,12 +122,12 @@ class Plans:
         named = os.environ.get(FOLDER)
         if named:
             return cls((Path(named),))
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        mine = Path(cache) / "edgekit" / "plans"
-        return cls((mine,) if state is None else (state / "plans", mine))
+        return cls(tuple(each / "plans" for each in (state, user_cache()) if each is not None))
 
     def keep(self, plan: HostPlan) -> Path:
         """Write it into the first folder, over an older one for the same bundle and machine; where it lies then."""
+        if not self.folders:
+            raise EdgekitError("this user has no home folder to keep a plan in; name a folder by --plans")
         folder = self.folders[0]
         try:
             folder.mkdir(parents=True, exist_ok=True)

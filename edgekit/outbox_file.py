@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from edgekit.files import flush
+
 log = logging.getLogger(__name__)
 
 VERSION = 1
@@ -54,7 +56,7 @@ def make_file(path: Path) -> None:
     # (https://sqlite.org/howtocorrupt.html, 2.2).
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        _sync_folder(path.parent)
+        flush(path.parent)
 
 
 def put_aside(path: Path) -> Path:
@@ -65,7 +67,7 @@ def put_aside(path: Path) -> Path:
     for ending in ("", "-wal", "-shm", "-journal"):
         with suppress(FileNotFoundError):
             os.rename(f"{path}{ending}", f"{aside}{ending}")
-    _sync_folder(path.parent)
+    flush(path.parent)
     return aside
 
 
@@ -180,11 +182,3 @@ def one(db: Connection, question: str, parameters: Sequence[Any] = ()) -> Any:
 
 def _marks(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

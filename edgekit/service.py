@@ -29,11 +29,11 @@ class Service:
     """What the unit says. All paths are absolute, as the booted system sees them.
 
     store: the store file. command: the program `edgekit`. arguments: what follows `edgekit run store.toml`. name: of
-    the unit, and of its folder in /var/lib. user: a system user that exists; without one systemd makes one up while
-    the service runs. groups: who may open the cameras and the GPU. devices: what systemd lets be opened, a path in
-    /dev or a group of /proc/devices. reads: what it needs of the folders that a service does not see (/home, /root,
-    /tmp). writes: folders beside /var/lib/<name> that it writes to; they belong to `user`. credentials: files with a
-    secret, by name, which only root need be able to read; the store file then says
+    the unit, and of its folders in /var/lib and /var/cache. user: a system user that exists; without one systemd makes
+    one up while the service runs. groups: who may open the cameras and the GPU. devices: what systemd lets be opened, a
+    path in /dev or a group of /proc/devices. reads: what it needs of the folders that a service does not see (/home,
+    /root, /tmp). writes: folders beside /var/lib/<name> that it writes to; they belong to `user`. credentials: files
+    with a secret, by name, which only root need be able to read; the store file then says
     'file:/run/credentials/<unit>/<name>'. watchdog_s: without a sign of progress for so long, systemd starts it anew.
     restart_s, restart_longest_s: the waits before. systemd: its version, where it is known.
     """

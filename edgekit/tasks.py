@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -157,30 +157,35 @@ def choose(
     if stage is not None:
         _log.info("%s: %s, as planned on this host", bundle.manifest.name, stage)
         return Choice(bundle.variant(stage.variant), stage.plan, planned=True)
-    there = installed()
     if variant is not None:
         named = bundle.variant(variant)
-        return Choice(named, profile.plan_for(named.format, there, engine))
-    held, slower = {each.name: each for each in bundle.manifest.variants}, bundle.slower()
+        return Choice(named, profile.plan_for(named.format, installed(), engine))
+    return _most_preferred(bundle, profile, engine)
+
+
+def _most_preferred(bundle: Bundle, profile: DeviceProfile, engine: EngineName | None) -> Choice:
+    held, slower, there = {each.name: each for each in bundle.manifest.variants}, bundle.slower(), installed()
     preferred = [name for name in profile.variants.value if name in held]
-    passed_over: list[str] = []
+    why_not = {name: f"took {times:.2f} times as long as float where it was built" for name, times in slower.items()}
     for name in sorted(preferred, key=slower.__contains__):
         try:
             plan = profile.plan_for(held[name].format, there, engine)
         except EngineMissing as missing:
-            passed_over.append(f"{name} ({missing})")
+            why_not[name] = str(missing)
             continue
-        before = [each for each in preferred[: preferred.index(name)] if each in slower]
-        passed_over += [
-            f"{each} (took {slower[each]:.2f} times as long as float where it was built)" for each in before
-        ]
-        if passed_over and engine is None:
-            _log.warning("%s prefers %s; %s runs instead", profile.name, "; ".join(passed_over), name)
+        # Beside a named engine it is no news that others cannot run in it.
+        above = [each for each in preferred[: preferred.index(name)] if engine is None or each in slower]
+        if above:
+            _log.warning("%s prefers %s; %s runs instead", profile.name, _reasons(above, why_not), name)
         return Choice(held[name], plan)
     raise EngineMissing(
         f"{bundle.path} holds {', '.join(held)}; {profile.name} can run none of them here: "
-        + ("; ".join(passed_over) or f"it lists {', '.join(profile.variants.value)}")
+        + (_reasons(preferred, why_not) or f"it lists {', '.join(profile.variants.value)}")
     )
+
+
+def _reasons(names: Sequence[str], why_not: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} ({why_not[name]})" for name in names)
 
 
 def make_task(session: Session, spec: InputSpec, head: AnyHead, labels: Sequence[str]) -> AnyTask:
@@ -217,7 +222,7 @@ def open_task(
 
 def _kept_once_compiled(plan: EnginePlan) -> EnginePlan:
     """With the usual place for what OpenVINO compiles: an INT8 model starts in less than half the time from there."""
-    folder = usual_folder()
-    if plan.engine != "openvino" or plan.device != "cpu" or plan.cache_dir is not None or folder is None:
+    if plan.engine != "openvino" or plan.device != "cpu" or plan.cache_dir is not None:
         return plan
-    return replace(plan, cache_dir=str(folder))
+    folder = usual_folder()
+    return plan if folder is None else replace(plan, cache_dir=str(folder))

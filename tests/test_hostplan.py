@@ -12,7 +12,7 @@ from tiny import golden_bundle
 
 from edgekit.bundle import Bundle, write_bundle
 from edgekit.engines import installed
-from edgekit.errors import EdgekitError
+from edgekit.errors import BundleError, EdgekitError
 from edgekit.hostplan import FOLDER, Fingerprint, HostPlan, Plans, StagePlan, told
 from edgekit.plan import EnginePlan
 from edgekit.profile import DeviceProfile
@@ -175,4 +175,20 @@ class TestWhatRuns:
             assert slower.digest == bundle.digest
             assert self.run(slower, plans).variant.name == runs
             assert self.run(slower, plans, variant="onnx-float").variant.name == "onnx-float"
-        assert ("took 1.10 times as long as float where it was built" in caplog.text) == (low > 1)
+        assert ("prefers onnx-float (took 1.10 times as long as float where it was built)" in caplog.text) == (low > 1)
+
+    def test_is_a_slower_variant_where_the_named_engine_runs_no_other(self, bundle, plans, tmp_path, caplog):
+        measured = {"against_float": {"onnx-float": {"median": 1.1, "low": 1.02, "high": 1.2}}}
+        files = {name: bundle.read(name) for name in bundle.manifest.files}
+        write_bundle(tmp_path / "slower.ekb", bundle.manifest, files, measured)
+        with Bundle.open(tmp_path / "slower.ekb") as slower:
+            assert self.run(slower, plans, engine="onnxruntime").variant.name == "onnx-float"
+            assert not caplog.records
+            assert self.run(slower, plans, engine="litert").variant.name == "tflite-float"
+            assert caplog.text.count("took 1.10 times as long") == 1
+
+    def test_is_not_decided_by_times_that_make_no_sense(self, bundle, plans, tmp_path):
+        files = {name: bundle.read(name) for name in bundle.manifest.files}
+        write_bundle(tmp_path / "odd.ekb", bundle.manifest, files, {"against_float": {"onnx-float": {"median": "?"}}})
+        with Bundle.open(tmp_path / "odd.ekb") as odd, pytest.raises(BundleError, match=r"against_float: .*median"):
+            self.run(odd, plans)

@@ -27,6 +27,7 @@ import numpy as np
 
 from edgekit.benchmarks.reliability.camera_server import Film, MjpegServer
 from edgekit.benchmarks.speed.promise import Promise, at_least, at_most, text
+from edgekit.events import OBSERVATION
 
 TOPOLOGY = 1.05  # of the age in one process
 OVERLOAD = 1.6  # of one look and one period of the camera
@@ -76,7 +77,7 @@ def watch(store: str, seconds: float, warm_up_s: float = 2.0) -> Run:
 
 
 def _run(told: Sequence[Mapping[str, Any]], seconds: float, cpu_ms: float) -> Run:
-    seen = [(each.get("data", each), each) for each in told if each.get("type", "edgekit.observation").endswith("ion")]
+    seen = [(each.get("data", each), each) for each in told if each.get("type", OBSERVATION) == OBSERVATION]
     ages = [_age_ms(observation, event) for observation, event in seen]
     names = [observation["source"] for observation, _ in seen]
     looks = {name: names.count(name) for name in sorted(set(names))}

@@ -4,8 +4,9 @@
     compiled = kept.read(key)
 
 What a compiled model depends on is in its key, so none is ever stale: a model, an engine or a machine that has changed
-finds nothing. A file begins with the SHA-256 of what follows, so one that is damaged is nothing as well. Going without
-is slower and never an error: a folder that cannot be written to costs a warning.
+finds nothing. A file begins with the SHA-256 of what follows, so one that is damaged is nothing as well; it is no
+signature, so who may write to the folder decides what runs. Going without is slower and never an error: a folder that
+cannot be written to costs a warning.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.errors import EdgekitError
-from edgekit.files import replacing
+from edgekit.files import replacing, user_cache
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +29,17 @@ _DIGEST = hashlib.sha256().digest_size
 
 def usual_folder() -> Path | None:
     """$EDGEKIT_COMPILED, and None where that is set to nothing, which turns keeping off. Else a folder in the cache
-    that systemd gives a service ($CACHE_DIRECTORY), or in the user's own ($XDG_CACHE_HOME)."""
+    that systemd gives a service ($CACHE_DIRECTORY), or in the user's own ($XDG_CACHE_HOME); where there is none of all
+    these, None, with a warning."""
     named = os.environ.get(FOLDER)
     if named is not None:
         return Path(named) if named else None
     given = os.environ.get("CACHE_DIRECTORY", "").partition(":")[0]
-    return Path(given or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "edgekit" / "compiled"
+    cache = Path(given) / "edgekit" if given else user_cache()
+    if cache is None:
+        log.warning("this user has no home folder, so every start compiles anew: name a folder by $%s", FOLDER)
+        return None
+    return cache / "compiled"
 
 
 def key_of(*parts: bytes) -> str:
@@ -81,6 +87,13 @@ class CompiledModels:
         return self.folder / f"{key}.blob"
 
     def _forget_the_oldest(self) -> None:
-        paths = sorted(self.folder.glob("*.blob"), key=lambda path: path.stat().st_mtime_ns)
+        paths = sorted(self.folder.glob("*.blob"), key=_written_at)  # half-written ones of the killed are among them
         for path in paths[: -self.most]:
             path.unlink(missing_ok=True)
+
+
+def _written_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0  # another process has just forgotten it

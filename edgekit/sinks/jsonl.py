@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from edgekit.errors import EdgekitError
+from edgekit.files import flush
 from edgekit.schema import STRICT
 from edgekit.sinks import Row, SinkDown
 from edgekit.sinks.health import Health, Reporting
@@ -24,7 +25,7 @@ class JsonLines:
 
     So whoever reads along sees whole lines, and a killed process loses none it has written; a power cut may lose what
     came after the last `sync`. What a cut has left of a last line is removed when the file is opened again, with a
-    warning. Where the file was removed or renamed meanwhile, it goes on in a new one of the same name.
+    warning. Where the file was removed or renamed meanwhile, it is synced, and a new one of the same name goes on.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -69,6 +70,7 @@ class JsonLines:
         if _identity(os.fstat(self._file)) == _identity_of(self.path):
             return
         log.warning("%s: was removed or replaced; goes on in what is there now", self.path)
+        self.sync()  # or a renamed file's last lines would never be, though the next `sync` promises it of all
         opened = _open_for_lines(self.path)
         os.close(self._file)
         self._file, self._in_folder = opened, False
@@ -80,7 +82,7 @@ class JsonLines:
         try:
             os.fsync(self._file)
             if not self._in_folder:
-                _sync_folder(self.path.parent)  # or a power cut takes a new file's name away
+                flush(self.path.parent)  # or a power cut takes a new file's name away
                 self._in_folder = True
         except OSError as error:
             if error.errno != errno.EINVAL:  # a pipe or a terminal
@@ -116,20 +118,16 @@ def _identity_of(path: Path) -> tuple[int, int] | None:
 
 def _open_for_lines(path: Path) -> int:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-    size = os.fstat(file).st_size
-    whole = _end_of_last_line(file, size)
-    if whole < size:
-        log.warning("%s: removed %d bytes of a line that was cut off", path, size - whole)
-        os.ftruncate(file, whole)
-    return file
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        size = os.fstat(file).st_size
+        whole = _end_of_last_line(file, size)
+        if whole < size:
+            log.warning("%s: removed %d bytes of a line that was cut off", path, size - whole)
+            os.ftruncate(file, whole)
+    except OSError:
+        os.close(file)  # a sink tries again for as long as it takes
+        raise
+    return file
 
 
 def _end_of_last_line(file: int, size: int, block: int = 1 << 16) -> int:

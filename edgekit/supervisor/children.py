@@ -85,7 +85,7 @@ class Process:
         self.stderr = reading
         self._words: deque[str] = deque(maxlen=5)
         self._rest = b""
-        self._gone = False
+        self._gone = self._killed = False
         self._gone_at: float | None = None
         self._heard_at = self._polled_at = float("-inf")
 
@@ -123,14 +123,18 @@ class Process:
         return messages
 
     def ended(self) -> str | None:
-        """Its end shows at once as the end of its channel, unless something that it has started holds that open."""
+        """Its end shows at once as the end of its channel, unless something that it has started holds that open.
+
+        One that was killed has not ended before the system says so: beside one that is stuck in a driver no other is
+        to be started.
+        """
         now = time.monotonic()
         if not self._gone and now - self._polled_at < _LOOK_S:
             return None
         self._polled_at = now
         status = self._process.poll()
         if status is None:
-            patient = self._gone_at is None or now - self._gone_at < _ENDING_S
+            patient = self._killed or self._gone_at is None or now - self._gone_at < _ENDING_S
             return None if patient else "its process no longer listens"
         self._listen()
         words = f": {self._words[-1]}" if self._words else ""
@@ -141,6 +145,7 @@ class Process:
     def kill(self) -> None:
         """By SIGKILL, with all that it has started, and without waiting: a process that is stuck in a driver ends when
         the driver lets go of it."""
+        self._killed = True
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

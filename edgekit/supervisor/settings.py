@@ -45,8 +45,9 @@ class CameraSettings:
     """One camera. name: in events, logs and pages, where its address never is. fps: frames a second to look at; a
     faster camera's others are left out where they arrive. A file is played at its own rate, and begins again.
 
-    timeout_s: for opening it, and for the next frame, where the source knows such a limit. mode: what to ask a camera
-    for. health: when it is not believed.
+    timeout_s: for opening it, and for the next frame, where the source knows such a limit. An RTSP camera that was
+    quick has less than that for its next frame, see `runtime.sources.rtsp`, and is LOST then, however patient `health`
+    is. mode: what to ask a camera for. health: when it is not believed.
     """
 
     __pydantic_config__ = STRICT

@@ -111,7 +111,7 @@ def gather(recipes: dict[str, Recipe], count: int, seed: int) -> Pictures:
     frames, boxes = np.empty((count, *wire.shape[1:]), np.uint8), np.zeros((count, MOST_BOXES, 4), np.float32)
     cut: dict[int, list[np.ndarray]] = {}
     for i, (image, truth) in track(enumerate(render(TRAINING, count)), "rendering", count):
-        _, placement = preprocess(image, wire, out=frames[i : i + 1])
+        frames[i : i + 1], placement = preprocess(image, wire)
         boxes[i, : len(truth)] = placement.to_input(truth.boxes)
         for piece, product in crops(image, truth, rng):
             if len(cut.setdefault(product, [])) < CROPS:

@@ -56,6 +56,14 @@ def test_the_last_written_stay(kept):
     assert [few.read(key) for key in "abcd"] == [None, None, b"c", b"d"]
 
 
+def test_a_model_that_another_process_has_just_forgotten_is_no_reason_for_a_warning(kept, caplog):
+    kept.folder.mkdir()
+    (kept.folder / "forgotten.blob").symlink_to("nowhere")  # listed, and not there when it is looked at
+    kept.write("key", b"compiled")
+    assert kept.read("key") == b"compiled"
+    assert not caplog.records
+
+
 def test_a_key_knows_where_one_part_ends_and_the_next_begins():
     assert len({key_of(b"ab", b"c"), key_of(b"a", b"bc"), key_of(b"abc")}) == 3
 
@@ -65,6 +73,7 @@ def test_a_key_knows_where_one_part_ends_and_the_next_begins():
     [
         ({}, "/home/shop/.cache/edgekit/compiled"),
         ({"XDG_CACHE_HOME": "/xdg"}, "/xdg/edgekit/compiled"),
+        ({"XDG_CACHE_HOME": "xdg"}, "/home/shop/.cache/edgekit/compiled"),
         ({"XDG_CACHE_HOME": "/xdg", "CACHE_DIRECTORY": "/var/cache/cart:/more"}, "/var/cache/cart/edgekit/compiled"),
         ({"CACHE_DIRECTORY": "/var/cache/cart", FOLDER: "/srv"}, "/srv"),
         ({FOLDER: ""}, None),
@@ -76,6 +85,14 @@ def test_where_they_lie_is_for_the_environment_to_say(monkeypatch, set_, folder)
     for name, value in {"HOME": "/home/shop", **set_}.items():
         monkeypatch.setenv(name, value)
     assert usual_folder() == (None if folder is None else Path(folder))
+
+
+def test_a_user_without_a_home_keeps_nothing_and_is_told(monkeypatch, caplog):
+    for name in ("XDG_CACHE_HOME", "CACHE_DIRECTORY", FOLDER):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "nowhere")  # as '~' of a user id that has no name, it begins no absolute path
+    assert usual_folder() is None
+    assert f"name a folder by ${FOLDER}" in caplog.text
 
 
 @pytest.mark.skipif(installed()["openvino"] is None, reason="openvino is not installed")

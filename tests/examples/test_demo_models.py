@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,13 @@ def test_the_classifier_names_the_products_of_a_cart_whichever_way_they_lie() ->
 
 def test_the_weights_are_small_enough_to_live_in_the_repository() -> None:
     assert sum(path.stat().st_size for path in (DEMO / "weights").glob("*.safetensors")) < 3_000_000
+
+
+def test_their_training_gathers_pictures_of_products_that_lie_in_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DEMO)
+    train = import_module("train")
+    gathered = train.gather({name: read_recipe(DEMO / f"{name}.toml") for name in ("detector", "classifier")}, 2, 1)
+    assert gathered.frames.shape == (2, 3, 256, 320)
+    assert gathered.frames.float().std(dim=(1, 2, 3)).min() > 10  # a picture, and not one colour
+    assert gathered.boxes.any(dim=2).any(dim=1).all()
+    assert len(gathered.crops) == len(gathered.products) > 0

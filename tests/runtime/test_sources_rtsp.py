@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from itertools import islice
 
 import pytest
@@ -48,3 +49,11 @@ def test_an_opening_may_have_a_shorter_limit_than_a_picture() -> None:
         server.fault = Fault.FREEZE
         with within(0.2, 1.5), pytest.raises(SourceError, match=r"no video within 0\.3 s"):
             open_source(server.address, timeout_s=TIMEOUT_S, opening_s=0.3)
+
+
+def test_its_first_picture_is_not_kept_for_as_long_as_the_camera_is_open() -> None:
+    with RtspServer(FILM, fps=50) as server, open_source(server.address, timeout_s=TIMEOUT_S) as camera:
+        frames = iter(camera)
+        first = weakref.ref(next(frames).image)
+        next(frames)
+        assert first() is None

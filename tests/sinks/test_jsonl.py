@@ -145,6 +145,23 @@ def test_a_round_of_events_is_on_the_disk_before_it_counts_as_arrived(
     sink.close()
 
 
+def test_what_a_round_wrote_before_its_file_was_renamed_is_on_the_disk_too(
+    tmp_path: Path, rows: Callable[[int], list[Row]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.readlink(f"/proc/self/fd/{file}")), fsync(file)))
+    path, aside = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
+    sink = JsonlSettings(str(path)).open()
+    first, second = rows(2)
+    sink.send(first)
+    path.rename(aside)
+    sink.send(second)
+    assert sink.acked() == [first.seq, second.seq]
+    sink.close()
+    assert synced == [str(aside), str(tmp_path), str(path), str(tmp_path)]
+
+
 def test_a_file_that_cannot_be_written_is_tried_again_until_it_can(
     tmp_path: Path, rows: Callable[[int], list[Row]], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -201,6 +201,19 @@ def test_a_child_that_is_stopped_can_be_sent_to_without_waiting_and_killed(start
     assert child.ended() == "its process was killed by SIGKILL"
 
 
+def test_a_child_that_was_killed_and_is_stuck_in_a_driver_has_not_ended(start, monkeypatch):
+    child = start()
+    hear(child)
+    with monkeypatch.context() as stuck:
+        stuck.setattr(child._process, "poll", lambda: None)
+        child.kill()
+        assert child.ended() is None
+        time.sleep(0.6)  # longer than one that no longer listens is waited for
+        assert child.ended() is None
+    child.wait(10)
+    assert child.ended() == "its process was killed by SIGKILL"
+
+
 def test_a_child_may_be_killed_twice_and_leaves_no_descriptor_and_no_process(start):
     before = len(os.listdir("/proc/self/fd"))
     child = start()

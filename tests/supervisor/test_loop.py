@@ -32,6 +32,7 @@ class Scripted:
         self.says: list[dict[str, Any]] = []
         self.end: str | None = None
         self.killed = False
+        self.dies = True  # of being killed, unless it is stuck in a driver
         self.listens = True
 
     def send(self, message: Mapping[str, Any]) -> bool:
@@ -47,7 +48,8 @@ class Scripted:
 
     def kill(self) -> None:
         self.killed = True
-        self.end = self.end or "its process was killed by SIGKILL"
+        if self.dies:
+            self.end = self.end or "its process was killed by SIGKILL"
 
 
 class Shop:
@@ -337,6 +339,20 @@ def test_the_camera_that_waited_longest_is_looked_at_next(open_shop: Callable[..
     assert max(asked.values()) - min(asked.values()) <= 1
 
 
+def test_beside_a_process_that_does_not_die_no_other_is_started(open_shop: Callable[..., Shop]) -> None:
+    shop = open_shop()
+    shop.step()
+    stuck = shop.camera()
+    stuck.dies = False
+    shop.wait(60.0)
+    assert stuck.killed
+    assert shop.supervisor.cameras["camera 0"].health.reason == "its process is stuck and does not die"
+    assert len(shop.captures["camera 0"]) == 1
+    stuck.end = "its process was killed by SIGKILL"
+    shop.wait(2.0)
+    assert len(shop.captures["camera 0"]) == 2
+
+
 def test_another_size_in_mid_stream_is_noticed_and_looked_at(shop: Shop) -> None:
     before = len(shop.looks())
     shop.show(width=32, height=24)
@@ -356,6 +372,18 @@ def test_an_engine_that_hangs_is_replaced_within_its_limit(shop: Shop) -> None:
     shop.wait(1.0)
     assert shop.engine is not hung
     assert shop.supervisor.cameras["camera 0"].dropped["engine failed"] == 1
+
+
+def test_beside_an_engine_that_does_not_die_no_other_is_started(shop: Shop) -> None:
+    shop.engine.dies = False
+    shop.show()
+    shop.step(PERIOD_S)
+    shop.wait(60.0)
+    assert shop.engine.killed
+    assert len(shop.inferences) == 1
+    shop.engine.end = "its process was killed by SIGKILL"
+    shop.wait(1.0)
+    assert len(shop.inferences) == 2
 
 
 def test_an_engine_that_has_become_much_slower_is_replaced(shop: Shop) -> None:

@@ -50,7 +50,8 @@ def open_source(
     kind = _kind(text)
     if mode is not None and kind not in MODED:
         raise ValueError(f"a camera mode was given, and {shown} is no camera that takes one")
-    source = _open(kind, text, shown, mode or CameraMode(), opening_s or timeout_s, timeout_s, clock)
+    opening_s = timeout_s if opening_s is None else opening_s
+    source = _open(kind, text, shown, mode or CameraMode(), opening_s, timeout_s, clock)
     source.name = name or source.name
     if pace == "file":
         return source

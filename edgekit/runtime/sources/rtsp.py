@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 
 import cv2
 
@@ -65,26 +66,27 @@ class RtspCamera(Source):
         self.fps = capture.fps
         self._capture = capture
         self._timeout_s = timeout_s
-        self._frames = iter(capture)
+        frames = iter(capture)
         try:
-            self._first = next(self._frames)
+            first = next(frames)
         except SourceError:
             capture.close()
             raise
         capture.timeout_s = timeout_s
+        self._began_at = first.taken_at
+        self._frames = chain(iter([first]), frames)  # the iterator lets go of its list, and so of the picture
 
     @property
     def damaged(self) -> Mapping[str, int]:  # type: ignore[override]
         return self._capture.damaged
 
     def __iter__(self) -> Iterator[Frame]:
-        yield self._first
-        last_at = began_at = self._first.taken_at
+        last_at = self._began_at
         intervals: deque[float] = deque(maxlen=_INTERVALS)
         for frame in self._frames:
             intervals.append(frame.taken_at - last_at)
             last_at = frame.taken_at
-            if last_at - began_at >= QUIET_S:  # before, a burst of old pictures may hide how seldom new ones come
+            if last_at - self._began_at >= QUIET_S:  # before, a burst of old pictures may hide how seldom new ones come
                 self._capture.timeout_s = min(self._timeout_s, max(QUIET_S, 2 * max(intervals)))
             yield frame
 
