@@ -15,12 +15,12 @@ from typing import Any, TypeAlias
 
 from edgekit import schema
 from edgekit.benchmarks.environment import Environment, look_around
-from edgekit.benchmarks.measure import USUAL, Rounds, Samples, interleave, ratio
 from edgekit.benchmarks.plots import strips
 from edgekit.bundle import Bundle
 from edgekit.engines import installed
 from edgekit.errors import AcceleratorMissing, BundleError, EngineMissing
 from edgekit.hostplan import Plans
+from edgekit.measure import USUAL, Rounds, Samples, interleave, ratio
 from edgekit.page import Grid, Plot, Section, Text
 from edgekit.preprocess import preprocess
 from edgekit.profile import DeviceProfile

@@ -27,7 +27,7 @@ from edgekit.converters.prune import Prune
 from edgekit.converters.recipe import Recipe
 from edgekit.converters.scores import Score
 from edgekit.converters.seal import seal
-from edgekit.converters.stepping import Done, Standing, Workplace, run_steps
+from edgekit.converters.stepping import Done, Standing, Workplace, run_steps, start_key
 from edgekit.converters.steps import Progress
 from edgekit.converters.variants import Variants, make_variants
 from edgekit.converters.weights import write_weights
@@ -80,7 +80,7 @@ def build(
     evaluator = Evaluator(recipe, opened.labels, opened.loaded.head, opened.pictures["evaluation"], tell)
     calibration = opened.pictures.get("calibration")
     with _kept(finished) as shelf:
-        place = Workplace(opened, evaluator.score_of, shelf, tell)
+        place = Workplace(opened, start_key(opened), evaluator.score_of, shelf, tell)
         module, steps, start = run_steps(place, recipe.model_steps)
         judge_of = Judge(evaluator, module, steps[-1].after.score if steps else start.score)
         variants = make_variants(recipe, module, calibration, judge_of, tell)

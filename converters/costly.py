@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from torch import fx
+from torch._ops import OpOverload
 
 from edgekit.contract import Format
 
@@ -23,16 +24,16 @@ _COSTLY: dict[Format, tuple[str, frozenset[str]]] = {
 _WEIGHTED = {"addmm", "bmm", "conv2d", "conv_transpose2d", "linear", "matmul", "scaled_dot_product_attention"}
 
 
-def costly(calls: Sequence[fx.Node], targets: Sequence[Format]) -> Iterator[tuple[fx.Node, Format, str]]:
+def costly(graph: fx.Graph, targets: Sequence[Format]) -> Iterator[tuple[fx.Node, Format, str]]:
     """Those calls of a traced network, for each target, with the reason.
 
     What follows the last convolution or product stays in float anyway, and is left out.
     """
     needed: set[fx.Node] = set()
-    for node in reversed(calls):
+    for node in reversed(graph.nodes):
         if _kind(node) in _WEIGHTED or node in needed:
             needed.update(node.all_input_nodes)
-    for node in calls:
+    for node in graph.nodes:
         for target in targets:
             why, kinds = _COSTLY.get(target, ("", frozenset()))
             if node in needed and _kind(node) in kinds:
@@ -40,5 +41,5 @@ def costly(calls: Sequence[fx.Node], targets: Sequence[Format]) -> Iterator[tupl
 
 
 def _kind(node: fx.Node) -> str:
-    """'hardswish', in place or not."""
-    return str(node.target).split(".")[1].rstrip("_")
+    """'hardswish', in place or not; '' of what calls no operator of torch's, such as taking one of several outputs."""
+    return str(node.target).split(".")[1].rstrip("_") if isinstance(node.target, OpOverload) else ""

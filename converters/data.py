@@ -22,6 +22,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from edgekit.contract import InputSpec
 from edgekit.converters.annotations import (
     Fault,
     Row,
@@ -38,6 +39,7 @@ from edgekit.converters.annotations import (
 from edgekit.errors import DataError
 from edgekit.frames import FloatArray, Image, IntArray
 from edgekit.pictures import read_picture
+from edgekit.preprocess import Tensor, preprocess
 from edgekit.schema import STRICT
 
 DataFormat: TypeAlias = Literal["folder", "imagefolder", "list", "coco", "yolo", "voc"]
@@ -133,6 +135,10 @@ class Dataset:
                     first, image = ahead.popleft()
                     yield first, image.result()
             yield from ((sample, image.result()) for sample, image in ahead)
+
+    def tensors(self, spec: InputSpec) -> list[Tensor]:
+        """Every picture as a model takes it, each of `spec`'s shape and dtype: what INT8 is calibrated on."""
+        return [preprocess(image, spec)[0] for _, image in self.pictures()]
 
     def draw(self, count: int, seed: int) -> Dataset:
         """At most `count` of the samples, drawn one of each class in turn, and left in the data set's order.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,12 +28,11 @@ from edgekit.converters.scores import (
     confusion,
     ratio,
 )
+from edgekit.converters.steps import Count
 from edgekit.errors import ContractError, DataError
 from edgekit.frames import Classification, Detections, FloatArray, Image, IntArray
 from edgekit.tasks import AnyTask, Classifier, Detector
 
-# told (how many pictures are done, how many there are)
-Progress: TypeAlias = Callable[[int, int], None]
 Answer = TypeVar("Answer")
 
 # AP ranks weak candidates too. AP50 of YOLOX-nano on 240 pictures: 0.690 from 0.05, 0.699 from 0.01, 0.703 from this.
@@ -41,7 +40,7 @@ _CANDIDATE_SCORE = 0.001
 _CANDIDATES = 100  # a picture, as COCO counts
 
 
-def evaluate(task: AnyTask, dataset: Dataset, progress: Progress | None = None) -> Score:
+def evaluate(task: AnyTask, dataset: Dataset, progress: Count | None = None) -> Score:
     """The score of a task that is ready to be called.
 
     A detector is asked for its weak candidates too, which AP needs; recall, precision and IoU are taken at the score
@@ -61,7 +60,7 @@ def with_candidates(head: DetectionHead) -> DetectionHead:
 
 
 def evaluate_classifier(
-    classify: Callable[[Image], Classification], dataset: Dataset, progress: Progress | None = None
+    classify: Callable[[Image], Classification], dataset: Dataset, progress: Count | None = None
 ) -> ClassificationScore:
     """Top-1, top-5, and recall, precision and F1 of each class, over all of `dataset`.
 
@@ -77,7 +76,7 @@ def evaluate_classifier(
 
 
 def evaluate_embedder(
-    embed: Callable[[Image], FloatArray], dataset: Dataset, progress: Progress | None = None
+    embed: Callable[[Image], FloatArray], dataset: Dataset, progress: Count | None = None
 ) -> ClassificationScore:
     """How often the nearest other picture, by cosine, shows the same product; top-5 takes the five nearest ones.
 
@@ -95,7 +94,7 @@ def evaluate_embedder(
 
 
 def evaluate_detector(
-    detect: Callable[[Image], Detections], dataset: Dataset, threshold: float, progress: Progress | None = None
+    detect: Callable[[Image], Detections], dataset: Dataset, threshold: float, progress: Count | None = None
 ) -> DetectionScore:
     """COCO's AP by pycocotools, and recall, precision and IoU at `threshold`.
 
@@ -130,7 +129,7 @@ def evaluate_detector(
 
 
 def _answers(
-    model: Callable[[Image], Answer], dataset: Dataset, progress: Progress | None
+    model: Callable[[Image], Answer], dataset: Dataset, progress: Count | None
 ) -> Iterator[tuple[Sample, Answer]]:
     for done, (sample, image) in enumerate(dataset.pictures(), 1):
         yield sample, model(image)

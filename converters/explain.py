@@ -115,7 +115,7 @@ def explain_module(
         fatal += _in_tables(module, example, program, target) or _proved(converters[target], target)
     if not int8 or isinstance(program, Exception):
         return tuple(fatal)
-    paid = costly(list(_calls(program.graph)), targets)
+    paid = costly(program.graph, targets)
     return (*fatal, *(replace(_block(node, target, why, _FLOAT), fatal=False) for node, target, why in paid))
 
 

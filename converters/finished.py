@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -24,6 +24,7 @@ from torch import Tensor
 from edgekit import schema
 from edgekit.bundle import canonical
 from edgekit.converters.scores import Score
+from edgekit.converters.weights import as_safetensors
 from edgekit.errors import ConversionError
 from edgekit.files import replacing, write_text
 
@@ -55,16 +56,9 @@ class Finished:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """For one build at a time; `ConversionError` while another one is at work in the folder."""
+        handle = _lock(_made(self.folder))
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-        except OSError as error:
-            raise ConversionError(f"{self.folder}: {error.strerror}") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
-        except BlockingIOError as error:
-            raise ConversionError(f"{self.folder}: another build is at work in it; wait, or name another") from error
         finally:
             os.close(handle)  # and with it goes the lock, also where the process was killed
 
@@ -85,26 +79,18 @@ class Finished:
 
     def keep(self, name: str, key: str, tensors: Mapping[str, Tensor], entry: Entry) -> Entry:
         """Write a step's model and then its entry, with the digest of the model; its scratch folder goes."""
-        from safetensors.torch import save
-
-        place = self._place(name, key)
-        place.mkdir(parents=True, exist_ok=True)
-        content = save({each: value.contiguous() for each, value in tensors.items()})
+        place = _made(self._place(name, key))
+        content = as_safetensors(tensors)
         with replacing(place / _MODEL) as temporary:
             temporary.write_bytes(content)
-        whole = Entry(hashlib.sha256(content).hexdigest(), entry.seconds, entry.figures, entry.measured, entry.notes)
+        whole = replace(entry, sha256=hashlib.sha256(content).hexdigest())
         write_text(place / _ENTRY, canonical(schema.dump(whole)).decode())
         shutil.rmtree(place / _SCRATCH, ignore_errors=True)
         return whole
 
     def scratch(self, name: str, key: str) -> Path:
         """A folder of the step's own while it is not finished."""
-        folder = self._place(name, key) / _SCRATCH
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConversionError(f"{folder}: {error.strerror}") from error
-        return folder
+        return _made(self._place(name, key) / _SCRATCH)
 
     def score(self, name: str, key: str, data: str) -> Score | None:
         """The score of the step's model on the pictures with digest `data`, None where it was not taken."""
@@ -112,7 +98,7 @@ class Finished:
         return read_score(path) if path.exists() else None
 
     def keep_score(self, name: str, key: str, data: str, score: Score) -> None:
-        self._place(name, key).mkdir(parents=True, exist_ok=True)
+        _made(self._place(name, key))
         write_text(self._score_place(name, key, data), canonical(schema.dump(_Score(score))).decode())
 
     def _place(self, name: str, key: str) -> Path:
@@ -120,6 +106,31 @@ class Finished:
 
     def _score_place(self, name: str, key: str, data: str) -> Path:
         return self._place(name, key) / f"score-{data[:16]}.json"
+
+
+def _made(folder: Path) -> Path:
+    """The folder, there now; `ConversionError` where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConversionError(f"{folder}: {error.strerror}") from error
+    return folder
+
+
+def _lock(folder: Path) -> int:
+    """The open file that holds the lock; `ConversionError` where another build holds it."""
+    try:
+        handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise ConversionError(f"{folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        busy = isinstance(error, BlockingIOError)
+        why = "another build is at work in it; wait, or name another" if busy else f"cannot be locked: {error.strerror}"
+        raise ConversionError(f"{folder}: {why}") from error
+    return handle
 
 
 def read_score(path: Path) -> Score:

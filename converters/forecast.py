@@ -10,7 +10,6 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 from statistics import median
 
@@ -22,6 +21,8 @@ from edgekit.converters.opened import Opened
 from edgekit.converters.prune import Prune
 from edgekit.converters.recipe import ModelStep
 from edgekit.converters.stepping import keyed, start_key
+from edgekit.converters.train.feed import Feed
+from edgekit.converters.train.settings import Loop
 from edgekit.preprocess import preprocess
 
 _TIMES = 3
@@ -58,6 +59,8 @@ def _planned(opened: Opened, shelf: Finished | None) -> Iterator[Planned]:
     kinds = ["float"] if recipe.quantize is None else ["float", "int8"]
     if recipe.quantize is not None:
         yield Planned(f"quantize on {len(pictures['calibration'])} pictures", None)
+    if recipe.aware_step is not None:
+        yield Planned(f"train for INT8 where no repair suffices: {_epochs(opened, recipe.aware_step)}", None)
     names = [*([] if recipe.model_steps else ["framework"]), *(f"{t}-{kind}" for kind in kinds for t in recipe.targets)]
     yield from (Planned(f"evaluate {name}, {count}", looking) for name in names)
 
@@ -71,10 +74,14 @@ def _steps(opened: Opened, shelf: Finished | None) -> Iterator[tuple[str, ModelS
 def _step(opened: Opened, name: str, step: ModelStep) -> Planned:
     if isinstance(step, Prune):
         return Planned(f"{name}: prune, export and measure", None)
-    pictures, batch = len(opened.pictures["training"]), min(step.batch, len(opened.pictures["training"]))
-    steps = step.epochs * ceil(pictures / batch)
-    what = f"{name}: {step.epochs} epochs of {pictures} pictures"
-    return Planned(what, steps * _median_seconds(_training(opened, batch)))
+    training = opened.pictures["training"]
+    batches = step.epochs * Feed(training, opened.recipe.input, step, opened.recipe.seed).steps
+    seconds = _median_seconds(_training(opened, min(step.batch, len(training))))
+    return Planned(f"{name}: {_epochs(opened, step)}", batches * seconds)
+
+
+def _epochs(opened: Opened, step: Loop) -> str:
+    return f"{step.epochs} epochs of {len(opened.pictures['training'])} pictures"
 
 
 def _seconds_a_picture(opened: Opened) -> float:

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal, TypeAlias
 
 import numpy as np
 
+from edgekit.bundle import Outcome
 from edgekit.contract import Task
 from edgekit.converters.paired import (
     Interval,
@@ -29,8 +29,6 @@ from edgekit.converters.paired import (
 from edgekit.converters.scores import SIZES, ClassificationScore, DetectionScore, Score
 from edgekit.errors import SettingsError
 from edgekit.schema import STRICT
-
-Outcome: TypeAlias = Literal["PASS", "INCONCLUSIVE", "FAIL"]
 
 _RANK: dict[Outcome, int] = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2}
 _EXIT: dict[Outcome, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}

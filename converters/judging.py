@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from edgekit.bundle import Golden, VariantEvidence
+from edgekit.bundle import Golden, Outcome, VariantEvidence
 from edgekit.contract import AnyHead, InputSpec
 from edgekit.converters.data import Dataset
 from edgekit.converters.evaluate import evaluate
 from edgekit.converters.export import Exported
 from edgekit.converters.framework import ModuleSession
-from edgekit.converters.gate import Outcome, Verdict, judge, worst
+from edgekit.converters.gate import Verdict, judge, worst
 from edgekit.converters.parity import Precision, check_parity
 from edgekit.converters.quantize.coverage import coverage_of
 from edgekit.converters.quantize.in_float import operators_in_float

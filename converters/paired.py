@@ -40,7 +40,7 @@ def chance_of_losses(lost: int, things: int, changed: float) -> float:
     `changed`, the share of everything that was lost or won, says how often answers change at all. A class that is held
     against it is told from the many whose answers change now and then.
     """
-    if not lost or changed >= 1:
+    if not lost:
         return 1.0
     if not changed:
         return 0.0

@@ -17,7 +17,7 @@ from edgekit.converters.load import ModelSpec
 from edgekit.converters.prune import Prune
 from edgekit.converters.quantize import Calibrator, Int8Settings
 from edgekit.converters.quantize.escalate import Repair
-from edgekit.converters.train.settings import Distill, FineTune, Train
+from edgekit.converters.train.settings import Distill, FineTune, Loop, Train
 from edgekit.errors import SettingsError
 from edgekit.schema import STRICT, TaggedBy
 
@@ -43,6 +43,10 @@ class Quantize:
     keep_float: dict[Literal["onnx", "tflite"], tuple[str, ...]] = field(default_factory=dict)
     repair: Repair = field(default_factory=Repair)
     aware: FineTune | None = None
+
+    def __post_init__(self) -> None:
+        if self.aware is not None and self.aware.int8 is not None:
+            raise ValueError("aware trains for the INT8 of its quantize step; leave int8 out of it")
 
     def settings(self, target: Literal["onnx", "tflite"]) -> Int8Settings:
         """What the quantizer of one target goes by."""
@@ -110,22 +114,30 @@ class Recipe:
     def _check_steps(self) -> None:
         if any(isinstance(step, Quantize) for step in self.steps[:-1]):
             raise ValueError("quantize is the last step, and there is one of it")
-        learning: list[str] = [step.kind for step in self.steps if isinstance(step, Train | Distill | FineTune)]
-        if self.quantize is not None and self.quantize.aware is not None:
-            learning.append("aware quantizing")
-        if learning and self.training is None:
-            raise ValueError(f"{' and '.join(dict.fromkeys(learning))} need [training]: pictures to learn from")
+        if self.compression is not None and not any(isinstance(step, Prune) for step in self.steps):
+            raise ValueError("[compression] judges what pruning cost, and steps holds no prune")
+        self._check_training()
+        self._check_validation()
+
+    def _check_training(self) -> None:
+        learning = [step.kind for step in self.model_steps if isinstance(step, Loop)]
+        told = " and ".join(dict.fromkeys([*learning, *["aware quantizing"] * (self.aware_step is not None)]))
+        if told and self.training is None:
+            raise ValueError(f"{told} need [training]: pictures to learn from")
         ranked = any(isinstance(step, Prune) and step.importance == "taylor" for step in self.steps)
         if ranked and self.training is None:
             raise ValueError(
                 'prune ranks channels by the training loss and needs [training]; or say importance = "group-norm"'
             )
-        if self.training is not None and not (learning or self.model_steps):
+        if self.training is not None and not (told or self.model_steps):
             raise ValueError("training pictures are for steps that learn, and steps holds none")
+
+    def _check_validation(self) -> None:
+        learning = [step for step in (*self.model_steps, self.aware_step) if isinstance(step, Loop)]
         if self.validation is not None and not learning:
             raise ValueError("validation pictures are for steps that learn, and steps holds none")
-        if self.compression is not None and not any(isinstance(step, Prune) for step in self.steps):
-            raise ValueError("[compression] judges what pruning cost, and steps holds no prune")
+        if self.validation is None and any(step.patience is not None for step in learning):
+            raise ValueError("patience needs [validation]: pictures by which training stops; or leave patience out")
 
     @property
     def quantize(self) -> Quantize | None:

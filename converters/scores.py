@@ -127,6 +127,11 @@ class DetectionScore:
 Score: TypeAlias = ClassificationScore | DetectionScore
 
 
+def accuracy_of(score: Score) -> float:
+    """The one figure that a model is known by: top-1, or AP."""
+    return score.top1 if isinstance(score, ClassificationScore) else score.ap
+
+
 def confusion(truth: IntArray, answers: IntArray, labels: int) -> IntArray:
     """(labels, labels) counts: truth down, answers across."""
     return np.bincount(truth * labels + answers, minlength=labels * labels).reshape(labels, labels)

@@ -6,15 +6,17 @@ to it, the pictures, the seed and the tools.
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgekit import schema
 from edgekit.bundle import canonical
@@ -29,8 +31,9 @@ from edgekit.converters.scores import Score
 from edgekit.converters.shapes import take_shapes
 from edgekit.converters.steps import Progress, StepContext, Stepped
 from edgekit.converters.train import run_distill, run_train
-from edgekit.converters.train.settings import Distill, FineTune, Train
+from edgekit.converters.train.settings import Distill, FineTune, Train, deciding
 from edgekit.converters.versions import tools
+from edgekit.converters.weights import tensors_digest
 from edgekit.errors import ConversionError, EdgekitError
 
 _START = "0-start"
@@ -62,9 +65,11 @@ class Done:
 
 @dataclass(frozen=True, eq=False)
 class Workplace:
-    """What the steps of one build share. evaluate: scores a model on the evaluation set, told what to call it."""
+    """What the steps of one build share. start: see `start_key`. evaluate: scores a model on the evaluation set, told
+    what to call it."""
 
     opened: Opened
+    start: str
     evaluate: Callable[[nn.Module, str], Score]
     finished: Finished
     tell: Progress
@@ -75,14 +80,14 @@ def run_steps(place: Workplace, steps: Sequence[ModelStep]) -> tuple[nn.Module, 
 
     A step that fails is a ConversionError with the step's name; those before it stay finished.
     """
-    module, done, first = place.opened.loaded.module, [], start_key(place.opened)
-    start = _standing(module, _START, first, place)
-    for number, (name, step, key) in enumerate(keyed(first, steps, place.opened.recipe.folder), 1):
+    module, done = place.opened.loaded.module, []
+    start = _standing(module, _START, place.start, place)
+    for number, (name, step, key) in enumerate(keyed(place.start, steps, place.opened.recipe.folder), 1):
         try:
             module, entry, reused = _run_or_reuse(module, name, step, key, place)
+            done.append(Done(step, entry, _standing(module, name, key, place), reused))
         except EdgekitError as error:
             raise ConversionError(f"step {number}, {step.kind}: {error}") from error
-        done.append(Done(step, entry, _standing(module, name, key, place), reused))
     return module, tuple(done), start
 
 
@@ -92,12 +97,24 @@ def _run_or_reuse(
     entry = place.finished.find(name, key)
     if entry is not None:
         place.tell(f"{name}: finished before", 1, 1)
-        tensors = place.finished.tensors(name, key, entry)
-        take_shapes(module, tensors)
-        module.load_state_dict(tensors)
-        return module.eval(), entry, True
+        return _with(module, place.finished.tensors(name, key, entry)), entry, True
+    began = time.monotonic()
+    stepped = _RUN[type(step)](module, step, _context(name, key, place))
+    found = Entry("", time.monotonic() - began, stepped.figures, stepped.measured, stepped.notes)
+    return stepped.module, place.finished.keep(name, key, stepped.module.state_dict(), found), False
+
+
+def _with(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of `module` with a finished step's tensors; as every step, it leaves the module that came in as it is."""
+    after = copy.deepcopy(module)
+    take_shapes(after, tensors)
+    after.load_state_dict(tensors)
+    return after.eval()
+
+
+def _context(name: str, key: str, place: Workplace) -> StepContext:
     opened = place.opened
-    context = StepContext(
+    return StepContext(
         input=opened.recipe.input,
         head=opened.loaded.head,
         labels=opened.labels,
@@ -109,10 +126,6 @@ def _run_or_reuse(
         tell=lambda stage, done, total: place.tell(f"{name}: {stage}", done, total),
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
     )
-    began = time.monotonic()
-    stepped = _RUN[type(step)](module, step, context)
-    found = Entry("", time.monotonic() - began, stepped.figures, stepped.measured, stepped.notes)
-    return stepped.module, place.finished.keep(name, key, stepped.module.state_dict(), found), False
 
 
 def _standing(module: nn.Module, name: str, key: str, place: Workplace) -> Standing:
@@ -125,41 +138,52 @@ def _standing(module: nn.Module, name: str, key: str, place: Workplace) -> Stand
 
 
 def start_key(opened: Opened) -> str:
-    """The digest of all that the first step begins with."""
+    """The digest of all that the first step begins with; it is taken once, before somebody edits a file."""
     learnt_from = (opened.pictures.get(name) for name in ("training", "validation"))
+    module, recipe = opened.loaded.module, opened.recipe
     given = {
-        "contract": [schema.dump(each) for each in (opened.recipe.input, opened.loaded.head)],
+        "model": [repr(module), tensors_digest(module)],
+        "sources": _digests(_sources(recipe.model, Path(recipe.folder))),
+        "contract": [schema.dump(each) for each in (recipe.input, opened.loaded.head)],
         "labels": opened.labels,
-        "seed": opened.recipe.seed,
+        "seed": recipe.seed,
         "data": [None if each is None else each.digest() for each in learnt_from],
         "tools": tools(),
     }
-    return _digest(_model_digest(opened.loaded.module), given)
+    return _digest("", given)
 
 
 def keyed(start: str, steps: Sequence[ModelStep], folder: Path | str) -> Iterator[tuple[str, ModelStep, str]]:
     """Each step's name, such as '2-prune', the step, and the key of what comes of it."""
     key = start
     for number, step in enumerate(steps, 1):
-        key = _digest(key, {"step": schema.dump(step), "files": _files(step, Path(folder))})
+        key = _digest(key, {"step": deciding(step), "teacher": _digests(_teacher(step, Path(folder)))})
         yield f"{number}-{step.kind}", step, key
 
 
-def _model_digest(module: nn.Module) -> str:
-    """Of its structure and all its tensors: weights on disk, code that builds it and seed are in it."""
-    whole = hashlib.sha256(repr(module).encode())
-    for name, tensor in module.state_dict().items():
-        whole.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return whole.hexdigest()
+def _teacher(step: ModelStep, folder: Path) -> list[Path]:
+    """The files that a step's own model is read from."""
+    if not isinstance(step, Distill):
+        return []
+    weights = [] if step.teacher.weights is None else [folder / step.teacher.weights]
+    return weights + _sources(step.teacher, folder)
 
 
-def _files(step: ModelStep, folder: Path) -> list[str]:
-    """Digests of the files that a step's own model, a teacher, is read from."""
-    teacher: ModelSpec | None = getattr(step, "teacher", None)
-    named = [] if teacher is None else [teacher.weights, teacher.start, teacher.onnx]
-    paths = [folder / each for each in named if each is not None]
-    return [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing" for path in paths]
+def _sources(model: ModelSpec, folder: Path) -> list[Path]:
+    """The files that say what a model computes: the ONNX file, or the code beside the recipe."""
+    if model.onnx is not None:
+        return [folder / model.onnx]
+    package = "" if model.torch is None else re.split("[.:]", model.torch)[0]
+    return [folder / f"{package}.py", *sorted((folder / package).rglob("*.py"))] if package else []
+
+
+def _digests(paths: Iterable[Path]) -> list[str]:
+    return [_sha256(path.read_bytes()) if path.is_file() else "missing" for path in paths]
 
 
 def _digest(before: str, content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(before.encode() + canonical(content)).hexdigest()
+    return _sha256(before.encode() + canonical(content))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

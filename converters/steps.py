@@ -19,6 +19,8 @@ from edgekit.converters.data import Dataset
 
 # told (what is being done, how much of it is done, how much there is)
 Progress: TypeAlias = Callable[[str, int, int], None]
+# The same for one thing alone; there is 0 where nobody knows.
+Count: TypeAlias = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,11 +19,10 @@ from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.export.to_tflite import to_tflite
 from edgekit.converters.judging import Judge, Judged, precision_of
 from edgekit.converters.ladder import export_divergence, int8_divergence
-from edgekit.converters.quantize.escalate import Escalation, quantize_until
-from edgekit.converters.quantize.escalate import Judged as Answer
+from edgekit.converters.quantize.escalate import Escalation, Grade, quantize_until
 from edgekit.converters.recipe import Quantize, Recipe
+from edgekit.converters.scores import accuracy_of
 from edgekit.converters.steps import Progress
-from edgekit.preprocess import preprocess
 
 _LOOKED_INTO = 2  # pictures, to find where a file that failed parts from what it was made of
 
@@ -74,16 +73,15 @@ def make_variants(
 def _in_int8(
     target: Format, start: Exported, step: Quantize, calibration: Dataset, judge: Judge, tell: Progress
 ) -> tuple[Judged, Escalation]:
-    tensors = [preprocess(image, start.input)[0] for _, image in calibration.pictures()]
+    tensors = calibration.tensors(start.input)
     tries: dict[int, Judged] = {}
 
-    def judged(exported: Exported) -> Answer:
+    def graded(exported: Exported) -> Grade:
         tries[id(exported)] = found = judge.judge(f"{target}-int8", exported)
-        figures = found.score.figures()
-        return Answer(found.verdict.outcome, next(iter(figures.values())), figures)
+        return Grade(found.outcome, accuracy_of(found.score))
 
     settings = step.settings("tflite" if target == "tflite" else "onnx")
-    found = quantize_until(start, target, tensors, settings, judged, step.repair, tell)
+    found = quantize_until(start, target, tensors, settings, graded, step.repair, tell)
     best = tries[id(found.best)]
     if best.outcome == "FAIL" and target != "openvino":  # whose file is made of the ONNX one
         best = best.because(int8_divergence(start, found.best, tensors[:_LOOKED_INTO]))

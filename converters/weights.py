@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import pickle
 import re
 import struct
@@ -56,11 +57,27 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def write_weights(module: nn.Module, path: Path) -> None:
     """The module's tensors by name as safetensors at `path`, whole or not at all; what `read_weights` reads."""
-    from safetensors.torch import save
-
-    content = save({name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()})
+    content = as_safetensors(module.state_dict())
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def as_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
+    """The file's content; a tensor that two layers share is in it under both names."""
+    from safetensors.torch import save
+
+    dense = torch.contiguous_format
+    # Copies, since safetensors refuses tensors that lie in the same memory.
+    return save({name: value.detach().cpu().clone(memory_format=dense) for name, value in tensors.items()})
+
+
+def tensors_digest(module: nn.Module) -> str:
+    """SHA-256 of the module's tensors and their names, the same on every device."""
+    whole = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        whole.update(name.encode())
+        whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
 
 
 def fit_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

@@ -13,13 +13,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from edgekit.benchmarks.measure import Samples
 from edgekit.benchmarks.plan.candidates import Candidate, families, prove, widened
 from edgekit.benchmarks.plan.outcome import StageOutcome, stage_outcome
 from edgekit.benchmarks.plan.trials import Halving, Ports, Subject, Trial, halve, paced, ranked
 from edgekit.bundle import Bundle
 from edgekit.errors import AcceleratorMissing, ContractError, EngineError, EngineMissing
 from edgekit.frames import Image
+from edgekit.measure import Samples
 from edgekit.profile import DeviceProfile
 from edgekit.tasks import AnyTask
 

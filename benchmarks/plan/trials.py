@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Generic, TypeAlias, TypeVar
 
-from edgekit.benchmarks.measure import Samples
 from edgekit.frames import Image
+from edgekit.measure import Samples
 
 T = TypeVar("T")
 

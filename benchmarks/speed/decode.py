@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.benchmarks.measure import Rounds, interleave, ratio
 from edgekit.contract import InputSpec, Yolo
 from edgekit.decode import decode_detections
 from edgekit.frames import Detections, FloatArray
+from edgekit.measure import Rounds, interleave, ratio
 
 HEAD = Yolo()
 CASES = {"320, 80 classes": (320, 80), "640, 80 classes": (640, 80), "320, 300 classes": (320, 300)}

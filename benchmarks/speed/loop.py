@@ -23,13 +23,13 @@ from statistics import median
 import cv2
 import numpy as np
 
-from edgekit.benchmarks.measure import Ratio, Rounds, Samples, interleave, ratio
 from edgekit.benchmarks.speed.own_engine import own_engine
 from edgekit.benchmarks.speed.promise import Promise, at_most, text
 from edgekit.bundle import Bundle, Variant
 from edgekit.engines import open_session
 from edgekit.errors import BundleError, ContractError, EngineMissing
 from edgekit.frames import Image
+from edgekit.measure import Ratio, Rounds, Samples, interleave, ratio
 from edgekit.plan import EnginePlan
 from edgekit.preprocess import preprocess
 from edgekit.runtime.pipeline import Observation, Pipeline

@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.benchmarks.measure import Ratio, Samples, ratio
 from edgekit.benchmarks.plan import Load, plan
 from edgekit.benchmarks.plan.candidates import Candidate
 from edgekit.benchmarks.plan.load import Cameras
@@ -33,6 +32,7 @@ from edgekit.engines.session import import_engine
 from edgekit.errors import EngineMissing
 from edgekit.frames import Image
 from edgekit.hostplan import Fingerprint, StagePlan
+from edgekit.measure import Ratio, Samples, ratio
 from edgekit.plan import EnginePlan
 from edgekit.profile import DeviceProfile
 from edgekit.tasks import AnyTask, make_task

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.benchmarks.measure import Rounds, interleave, ratio
 from edgekit.contract import InputSpec
 from edgekit.frames import Image
+from edgekit.measure import Rounds, interleave, ratio
 from edgekit.preprocess import Canvas, preprocess
 
 SIZE = 320

@@ -20,7 +20,6 @@ from edgekit.converters.quantize.for_onnx import quantize_onnx
 from edgekit.converters.quantize.for_tflite import quantize_tflite
 from edgekit.converters.steps import StepContext, Stepped
 from edgekit.errors import ConversionError
-from edgekit.preprocess import preprocess
 
 # What is measured: a module as the file that will run.
 Export: TypeAlias = Callable[[nn.Module], Exported]
@@ -75,7 +74,7 @@ def exporter(step: Prune, context: StepContext) -> Export:
         made = in_float(module)
         if step.precision == "int8":
             quantize = quantize_tflite if step.measure == "tflite" else quantize_onnx
-            made = quantize(made, [preprocess(picture, made.input)[0] for picture in pictures])
+            made = quantize(made, pictures.tensors(made.input))
         return as_openvino(made) if step.measure == "openvino" else made
 
     if step.precision == "float":
@@ -85,7 +84,7 @@ def exporter(step: Prune, context: StepContext) -> Export:
             "prune: INT8 is measured and there are no training pictures to calibrate on; name some in [training], or "
             'say precision = "float"'
         )
-    pictures = [picture for _, picture in context.training.draw(_CALIBRATION, context.seed).pictures()]
+    pictures = context.training.draw(_CALIBRATION, context.seed)
     return make
 
 

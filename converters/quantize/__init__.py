@@ -9,20 +9,18 @@ steps, as ImageNet's do.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from edgekit.contract import InputSpec
+from edgekit.converters.steps import Count
 from edgekit.errors import ConversionError, SettingsError
 from edgekit.schema import STRICT
 
 Calibration: TypeAlias = Iterable[np.ndarray]
-# Called with (done, all); all is 0 where the set does not know its length.
-Progress: TypeAlias = Callable[[int, int], None]
-
 Calibrator: TypeAlias = Literal["minmax", "percentile", "entropy"]
 
 
@@ -52,7 +50,7 @@ class Int8Settings:
         return any(fnmatch.fnmatchcase(operator, pattern) for pattern in self.keep_float)
 
 
-def checked(calibration: Calibration, spec: InputSpec, progress: Progress | None) -> Iterator[np.ndarray]:
+def checked(calibration: Calibration, spec: InputSpec, progress: Count | None) -> Iterator[np.ndarray]:
     """Each tensor of the calibration set, held against `spec` and counted; `ConversionError` where there is none."""
     total = len(calibration) if isinstance(calibration, Sized) else 0
     done = 0

@@ -11,16 +11,16 @@ simulated INT8 is next (`aware.py`), and that is the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from edgekit.bundle import Outcome
 from edgekit.contract import Format
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_openvino import as_openvino
-from edgekit.converters.gate import Outcome
 from edgekit.converters.quantize import Calibrator, Int8Settings, check_patterns
 from edgekit.converters.quantize.for_onnx import OnnxNet
 from edgekit.converters.quantize.for_tflite import TfliteNet
@@ -60,13 +60,12 @@ class Repair:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Grade:
     """The gate's word on one artifact. accuracy: AP, top-1 or what else is the more the better; it chooses among those
-    that fail. figures: what goes into the evidence."""
+    that fail."""
 
     outcome: Outcome
     accuracy: float
-    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,11 +74,11 @@ class Attempt:
 
     what: str
     settings: Int8Settings
-    judged: Judged
+    grade: Grade
     in_float: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.judged.outcome}, {self.judged.accuracy:.4f}"
+        return f"{self.what}: {self.grade.outcome}, {self.grade.accuracy:.4f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +100,7 @@ class Escalation:
 
     @property
     def passed(self) -> bool:
-        return self.chosen.judged.outcome == "PASS"
+        return self.chosen.grade.outcome == "PASS"
 
 
 def open_net(exported: Exported) -> FloatNet:
@@ -116,7 +115,7 @@ def quantize_until(
     target: Format,
     calibration: Sequence[np.ndarray],
     settings: Int8Settings,
-    judge: Callable[[Exported], Judged],
+    judge: Callable[[Exported], Grade],
     repair: Repair = Repair(),
     progress: Progress | None = None,
 ) -> Escalation:
@@ -140,7 +139,7 @@ class _Workshop:
         net: FloatNet,
         target: Format,
         calibration: Sequence[np.ndarray],
-        judge: Callable[[Exported], Judged],
+        judge: Callable[[Exported], Grade],
         repair: Repair,
         tell: Progress,
     ) -> None:
@@ -208,11 +207,11 @@ class _Workshop:
 
     def _over(self) -> bool:
         """INCONCLUSIVE ends it too: what is missing then is pictures, and no repair brings those."""
-        return self._best()[0].judged.outcome != "FAIL" or len(self.attempts) >= self.repair.attempts
+        return self._best()[0].grade.outcome != "FAIL" or len(self.attempts) >= self.repair.attempts
 
     def _best(self) -> tuple[Attempt, Exported]:
         """Of equals the first: what was changed least."""
-        return max(self.attempts, key=lambda pair: (_RANK[pair[0].judged.outcome], pair[0].judged.accuracy))
+        return max(self.attempts, key=lambda pair: (_RANK[pair[0].grade.outcome], pair[0].grade.accuracy))
 
 
 def _doubling(most: int) -> Iterator[int]:

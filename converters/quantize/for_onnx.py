@@ -21,10 +21,11 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from edgekit.contract import Artifact
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import INPUT, NORMALISING
-from edgekit.converters.quantize import Calibration, Int8Settings, Progress
+from edgekit.converters.quantize import Calibration, Int8Settings
 from edgekit.converters.quantize.net import Kernel, Operator, Values, tail_of
 from edgekit.converters.quantize.ranges import Ranges
 from edgekit.converters.quantize.static import quantize_net
+from edgekit.converters.steps import Count
 
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _QUANTIZED = sorted({*QDQRegistry, *QLinearOpsRegistry})
@@ -37,7 +38,7 @@ def quantize_onnx(
     exported: Exported,
     calibration: Calibration,
     settings: Int8Settings = Int8Settings(),  # noqa: B008 (frozen)
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> Exported:
     """A float file of `to_onnx` in INT8, taking the same input.
 

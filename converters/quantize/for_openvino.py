@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_openvino import as_openvino
-from edgekit.converters.quantize import Calibration, Int8Settings, Progress
+from edgekit.converters.quantize import Calibration, Int8Settings
 from edgekit.converters.quantize.for_onnx import quantize_onnx
+from edgekit.converters.steps import Count
 
 
 def quantize_openvino(
     exported: Exported,
     calibration: Calibration,
     settings: Int8Settings = Int8Settings(),  # noqa: B008 (frozen)
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> Exported:
     """A float file of `to_onnx` as IR in INT8; arguments and errors as for `quantize_onnx`.
 

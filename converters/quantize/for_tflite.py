@@ -18,10 +18,11 @@ import numpy as np
 from edgekit.contract import Artifact
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_tflite import CONSTANT, operator_names, quiet
-from edgekit.converters.quantize import Calibration, Int8Settings, Progress
+from edgekit.converters.quantize import Calibration, Int8Settings
 from edgekit.converters.quantize.net import Kernel, Operator, Values, tail_of
 from edgekit.converters.quantize.ranges import Ranges
 from edgekit.converters.quantize.static import quantize_net
+from edgekit.converters.steps import Count
 from edgekit.errors import ConversionError
 
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"}
@@ -40,7 +41,7 @@ def quantize_tflite(
     exported: Exported,
     calibration: Calibration,
     settings: Int8Settings = Int8Settings(),  # noqa: B008 (frozen)
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> Exported:
     """A float file of `to_tflite` in INT8, taking the same input and answering in float32.
 

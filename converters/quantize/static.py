@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.converters.export import Exported
-from edgekit.converters.quantize import Calibration, Int8Settings, Progress, check_patterns, checked
+from edgekit.converters.quantize import Calibration, Int8Settings, check_patterns, checked
 from edgekit.converters.quantize.net import FloatNet
 from edgekit.converters.quantize.ranges import Ranges, ranges_of
+from edgekit.converters.steps import Count
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,14 +24,14 @@ class Seen:
 
 
 def quantize_net(
-    net: FloatNet, calibration: Calibration, settings: Int8Settings, progress: Progress | None = None
+    net: FloatNet, calibration: Calibration, settings: Int8Settings, progress: Count | None = None
 ) -> Exported:
     """The net in INT8; errors as for `quantize_onnx`."""
     check_patterns(settings, (operator.name for operator in net.operators))
     return quantize_by(net, look(net, calibration, settings, progress), settings)
 
 
-def look(net: FloatNet, calibration: Calibration, settings: Int8Settings, progress: Progress | None = None) -> Seen:
+def look(net: FloatNet, calibration: Calibration, settings: Int8Settings, progress: Count | None = None) -> Seen:
     """One pass over the calibration pictures."""
     watched = {operator.inputs[0] for operator in net.operators if operator.macs and operator.inputs}
     means: dict[str, np.ndarray] = {}

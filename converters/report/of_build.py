@@ -17,11 +17,10 @@ from edgekit.converters.report.report import (
     Layer,
     Report,
     StepRow,
-    accuracy_of,
     report_of,
     weakest,
 )
-from edgekit.converters.scores import DetectionScore, Score
+from edgekit.converters.scores import DetectionScore, Score, accuracy_of
 from edgekit.converters.stepping import Standing
 from edgekit.engines import open_session
 from edgekit.plan import ENGINES, EnginePlan
@@ -38,6 +37,7 @@ def report_on(built: Built, measured: Mapping[str, Any]) -> Report:
         built.manifest.release,
         built.manifest.evidence,
         scores,
+        outcome=built.verdict.outcome,
         sizes={name: _size(each) for name, each in judged.items()},
         latency={name: found for name, each in measured.get("latency", {}).items() if (found := _latency(each))},
         host=measured.get("environment", ""),

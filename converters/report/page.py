@@ -49,7 +49,7 @@ def to_html(report: Report) -> str:
 
 
 def _verdict(report: Report) -> Iterator[Block]:
-    yield Tiles([("all variants", report.outcome, "the worst of them"), *_tiles(report)])
+    yield Tiles([("the build", report.outcome, "the worst of all that was judged"), *_tiles(report)])
     figures = list(report.evidence.framework)
     columns = ["variant", "verdict", *figures, "size", "latency", "range", "INT8 convs", "engine"]
     yield Grid(columns, [_variant(each, figures) for each in report.variants])
@@ -61,6 +61,14 @@ def _verdict(report: Report) -> Iterator[Block]:
         else:
             yield Text(f"{name}: {found.outcome}")
             yield Lines(found.reasons)
+        if len(found.attempts) > 1:
+            yield Folded(f"{name}: {len(found.attempts)} ways to quantize were tried", [Lines(found.attempts)])
+    if report.evidence.compression:
+        yield Text("The model after its steps against what it was before it was pruned:")
+        yield Lines(report.evidence.compression)
+    if report.evidence.warnings:
+        yield Text("The pictures that it was built with:")
+        yield Lines(report.evidence.warnings)
     if report.evidence.allowed:
         yield Text(f"Allowed by hand, against the gate: {', '.join(report.evidence.allowed)}.")
 

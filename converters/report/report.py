@@ -20,7 +20,7 @@ from edgekit.converters.report.classes import (
 )
 from edgekit.converters.report.front import Candidate, Placed, pareto
 from edgekit.converters.report.reliability import Reliability, reliability_of
-from edgekit.converters.scores import ClassificationScore, Score
+from edgekit.converters.scores import ClassificationScore, Score, accuracy_of
 
 FRAMEWORK = "framework"
 
@@ -89,15 +89,17 @@ class Parted:
 class Report:
     """A build as its page shows it.
 
-    figure: what accuracy means here, 'top1' or 'ap'. compared: the artifact whose classes, confusions and changed
-    pictures are held against the framework's. scored: the names behind the columns of `classes`. confusions: the
-    framework's and the compared artifact's; None for a detector. changed: None where nobody looked.
+    outcome: the build's, the worst of all that was judged. figure: what accuracy means here, 'top1' or 'ap'. compared:
+    the artifact whose classes, confusions and changed pictures are held against the framework's. scored: the names
+    behind the columns of `classes`. confusions: the framework's and the compared artifact's; None for a detector.
+    changed: None where nobody looked.
     """
 
     name: str
     release: int
     host: str
     evidence: Evidence
+    outcome: Outcome
     figure: Literal["top1", "ap"]
     compared: str
     variants: tuple[VariantRow, ...]
@@ -112,11 +114,6 @@ class Report:
     parted: Parted
     changed: tuple[Changed, ...] | None
 
-    @property
-    def outcome(self) -> Outcome:
-        """The worst of all variants'."""
-        return worst([Verdict(each.outcome, each.reasons) for each in self.evidence.variants.values()]).outcome
-
     def variant(self, name: str) -> VariantRow:
         return next(each for each in self.variants if each.name == name)
 
@@ -129,17 +126,13 @@ def weakest(scores: Mapping[str, Score]) -> str:
     return min(reversed(artifacts), key=lambda name: accuracy_of(scores[name]))
 
 
-def accuracy_of(score: Score) -> float:
-    """The one figure that a model is known by: top-1, or AP."""
-    return score.top1 if isinstance(score, ClassificationScore) else score.ap
-
-
 def report_of(
     name: str,
     release: int,
     evidence: Evidence,
     scores: Mapping[str, Score],
     *,
+    outcome: Outcome | None = None,
     sizes: Mapping[str, int] | None = None,
     latency: Mapping[str, Latency] | None = None,
     host: str = "",
@@ -150,7 +143,8 @@ def report_of(
 ) -> Report:
     """The report of a build.
 
-    scores: of the 'framework' and of every variant in `evidence`, on the same pictures. sizes: bytes, and latency, by
+    scores: of the 'framework' and of every variant in `evidence`, on the same pictures. outcome: the build's; the worst
+    of the variants' where there was nothing else to judge. sizes: bytes, and latency, by
     the same names. host: where latency was measured. changed: by `changed_answers`, of `compared`, which is the
     `weakest` artifact where it is not named. What is left out is told as not measured.
     ValueError where the scores are not those of the evidence's variants.
@@ -173,6 +167,7 @@ def report_of(
         release=release,
         host=host,
         evidence=evidence,
+        outcome=outcome or worst([Verdict(each.outcome, each.reasons) for each in evidence.variants.values()]).outcome,
         figure=figure,
         compared=compared,
         variants=variants,

@@ -70,11 +70,12 @@ def grad_cam(module: nn.Module, spec: InputSpec, head: Softmax, image: Image, la
     finally:
         for hook in hooks:
             hook.remove()
-    if not maps:
-        return None
     output = (outputs if isinstance(outputs, torch.Tensor) else outputs[0])[0, head.first + label]
-    gradients = torch.autograd.grad(output, maps, allow_unused=True)
-    features, gradient = [pair for pair in zip(maps, gradients, strict=True) if pair[1] is not None][-1]
+    gradients = torch.autograd.grad(output, maps, allow_unused=True) if maps else ()
+    on_the_way = [pair for pair in zip(maps, gradients, strict=True) if pair[1] is not None]
+    if not on_the_way:
+        return None
+    features, gradient = on_the_way[-1]
     weights = gradient.mean((2, 3), keepdim=True)
     cam = (weights * features).sum(1)[0].clamp(min=0).detach().numpy()
     return Saliency(_on_picture(cam, spec, placement), cam.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 from dataclasses import asdict, dataclass
@@ -12,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgekit import schema
 from edgekit.converters.steps import StepContext
-from edgekit.converters.train.settings import Loop
-from edgekit.converters.weights import DAMAGE
+from edgekit.converters.train.settings import Loop, deciding
+from edgekit.converters.weights import DAMAGE, tensors_digest
 from edgekit.files import replacing
 
 _log = logging.getLogger(__name__)
@@ -47,25 +47,20 @@ class Progressed:
 
 
 def fingerprint(context: StepContext, loop: Loop, *models: nn.Module) -> str:
-    """Of all that decides how a training goes: settings, contract, data, seed, and the weights of the model that it
-    begins from and of its teacher.
-
-    The cache's size is not among them, the pictures' contents are.
-    """
-    settings = {name: value for name, value in schema.dump(loop).items() if name != "cache_mb"}
+    """Of all that decides how a training goes: settings, contract, the pictures' contents, seed, and the weights of the
+    model that it begins from and of its teacher."""
     data = [each.digest() if each is not None else None for each in (context.training, context.validation)]
-    told = [_FORMAT, settings, asdict(context.input), asdict(context.head), context.labels, data, context.seed]
-    whole = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for name, tensor in (item for model in models for item in model.state_dict().items()):
-        whole.update(name.encode())
-        whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return whole.hexdigest()
+    told = [_FORMAT, deciding(loop), asdict(context.input), asdict(context.head), context.labels, data, context.seed]
+    told += [tensors_digest(model) for model in models]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def save(folder: Path, key: str, progressed: Progressed) -> None:
-    """Durable when it returns; a kill before that leaves the epoch before."""
+    """Durable when it returns; a kill or a full disk before that leaves the epoch before."""
+    content = io.BytesIO()  # torch says of a full disk that a position was unexpected
+    torch.save({"key": key, **vars(progressed)}, content)
     with replacing(folder / _NAME) as temporary:
-        torch.save({"key": key, **vars(progressed)}, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load(folder: Path, key: str) -> Progressed | None:

@@ -21,7 +21,7 @@ from edgekit.converters.train.assign import Truth
 from edgekit.converters.train.batch import Batch, Loss
 from edgekit.converters.train.detect_boxes import giou
 from edgekit.converters.train.detect_candidates import Candidates, candidates_of, is_trainable
-from edgekit.converters.train.detection import detection_loss, quality_focal, truth_loss
+from edgekit.converters.train.detection import BOXES, SIDES, detection_loss, quality_focal, truth_loss
 from edgekit.decode import decode_detections
 from edgekit.errors import ConversionError
 from edgekit.frames import Detections
@@ -29,7 +29,6 @@ from edgekit.frames import Detections
 # From a batch of pictures (n, 3, h, w) to the teacher's raw outputs.
 Teacher: TypeAlias = Callable[[Tensor], tuple[Tensor, ...]]
 
-_BOXES, _SIDES = 2.0, 0.25  # as in the loss against true boxes
 _SURE = 0.05  # below this score a teacher's box means nothing, and nobody learns it
 
 
@@ -92,11 +91,11 @@ def dense_loss(student: Candidates, teacher: Candidates) -> Tensor:
     where = sure > _SURE
     weights = sure[where]
     loss = quality_focal(student.logits, wanted).sum()
-    loss = loss + _BOXES * (weights * (1 - giou(student.boxes[where], teacher.boxes[where]))).sum()
+    loss = loss + BOXES * (weights * (1 - giou(student.boxes[where], teacher.boxes[where]))).sum()
     if student.sides is not None and teacher.sides is not None and student.sides.shape == teacher.sides.shape:
         ours, theirs = student.sides[where].log_softmax(-1), teacher.sides[where].log_softmax(-1)
         apart = F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1).mean(-1)
-        loss = loss + _SIDES * (weights * apart).sum()
+        loss = loss + SIDES * (weights * apart).sum()
     return loss / weights.sum().clamp(min=1)
 
 

@@ -21,7 +21,7 @@ from edgekit.converters.train.detect_candidates import Candidates, candidates_of
 from edgekit.converters.train.detect_ssd import check_multibox, multibox_loss
 
 # Weights of the parts as in GFL (Li et al., NeurIPS 2020): quality focal 1, GIoU 2, distribution focal 1/4.
-_BOXES, _SIDES = 2.0, 0.25
+BOXES, SIDES = 2.0, 0.25
 
 
 def detection_loss(head: AnyHead, spec: InputSpec, labels: int) -> Loss:
@@ -55,11 +55,11 @@ def aligned_loss(found: Candidates, truth: Truth) -> Tensor:
     positive = assigned.owner >= 0
     weights, wanted = assigned.quality[positive], _own_boxes(assigned, truth)[positive]
     parts = quality_focal(found.logits, _wanted_scores(assigned, truth, found.logits)).sum()
-    parts = parts + _BOXES * (weights * (1 - giou(found.boxes[positive], wanted))).sum()
+    parts = parts + BOXES * (weights * (1 - giou(found.boxes[positive], wanted))).sum()
     if found.sides is not None:
         points, strides = (each.expand(len(positive), *each.shape)[positive] for each in (found.points, found.strides))
         distances = torch.cat([points - wanted[:, :2], wanted[:, 2:] - points], 1) / strides[:, None]
-        parts = parts + _SIDES * (weights * distribution_focal(found.sides[positive], distances)).sum()
+        parts = parts + SIDES * (weights * distribution_focal(found.sides[positive], distances)).sum()
     return parts / total
 
 

@@ -21,7 +21,6 @@ from edgekit.converters.train.losses import loss_for
 from edgekit.converters.train.settings import Distill, FineTune, Loop, Train
 from edgekit.converters.train.validate import check_pictures, validation
 from edgekit.errors import ConversionError
-from edgekit.preprocess import preprocess
 
 _RANGED = 64  # pictures: the ranges go on to follow what passes in training
 
@@ -56,8 +55,7 @@ def run_distill(module: nn.Module, step: Distill, context: StepContext) -> Stepp
 
 def _prepared(module: nn.Module, int8: Int8Settings, pictures: Dataset, context: StepContext) -> QuantizationAware:
     """A copy of `module` that simulates INT8, its first ranges those of some of the training pictures."""
-    some = pictures.draw(_RANGED, context.seed)
-    return prepare(module, context.input, [preprocess(image, context.input)[0] for _, image in some.pictures()], int8)
+    return prepare(module, context.input, pictures.draw(_RANGED, context.seed).tensors(context.input), int8)
 
 
 def training_pictures(name: str, loop: Loop, context: StepContext) -> Dataset:

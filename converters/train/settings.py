@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+from edgekit import schema
 from edgekit.contract import HeadSpec, InputSpec
 from edgekit.converters.load import ModelSpec
 from edgekit.converters.quantize import Int8Settings
@@ -134,6 +135,11 @@ class Loop:
             raise ValueError(f"patience is a number of epochs, at least 1; got {self.patience}")
         if any(epochs < 0 for epochs in self.frozen.values()):
             raise ValueError(f"frozen is a number of epochs for each module, 0 or more; got {dict(self.frozen)}")
+
+
+def deciding(step: object) -> dict[str, Any]:
+    """What of a step's settings decides what comes of it, as it stands in a recipe: all but the size of a cache."""
+    return {name: value for name, value in schema.dump(step).items() if name != "cache_mb"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from edgekit.contract import Embedding, task_of
 from edgekit.converters.data import Dataset
 from edgekit.converters.evaluate import evaluate
 from edgekit.converters.framework import ModuleSession
-from edgekit.converters.scores import DetectionScore
+from edgekit.converters.scores import accuracy_of
 from edgekit.converters.steps import StepContext
 from edgekit.converters.train.loop import Validate
 from edgekit.errors import ConversionError
@@ -28,8 +28,7 @@ def validation(step: str, context: StepContext) -> Validate | None:
 
     def figure(model: nn.Module) -> float:
         task = make_task(ModuleSession(model, context.input), context.input, context.head, context.labels)
-        score = evaluate(task, pictures, lambda done, total: context.tell("validating", done, total))
-        return score.ap if isinstance(score, DetectionScore) else score.top1
+        return accuracy_of(evaluate(task, pictures, lambda done, total: context.tell("validating", done, total)))
 
     return figure
 

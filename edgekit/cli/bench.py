@@ -27,10 +27,10 @@ def bench(
     """
     from edgekit.benchmarks.bench import COLUMNS, rows, sections
     from edgekit.benchmarks.bench import bench as measure
-    from edgekit.benchmarks.measure import Rounds
     from edgekit.bundle import Bundle
     from edgekit.cli import show
     from edgekit.files import write_text
+    from edgekit.measure import Rounds
     from edgekit.page import render
     from edgekit.profile import DeviceProfile
 

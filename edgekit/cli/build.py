@@ -78,9 +78,9 @@ def measured_times(built: Built, name: str) -> dict[str, Any]:
     from tempfile import TemporaryDirectory
 
     from edgekit.benchmarks.bench import bench
-    from edgekit.benchmarks.measure import Rounds
     from edgekit.bundle import Bundle
     from edgekit.cli import show
+    from edgekit.measure import Rounds
     from edgekit.profile import DeviceProfile
 
     with TemporaryDirectory(prefix="edgekit-") as folder:
@@ -119,8 +119,9 @@ def _build(
     from edgekit.cli import show
     from edgekit.converters.build import build as build_bundle
 
+    keeps = recipe.model_steps or recipe.aware_step
     with show.progress() as tell:
-        built = build_bundle(recipe, tell, kept if recipe.model_steps else None, allow)
+        built = build_bundle(recipe, tell, kept if keeps else None, allow)
     _print(built)
     if weights is not None:
         built.write_weights(weights)

@@ -20,12 +20,12 @@ import numpy as np
 from data import PICTURES, write_demo_data
 
 from edgekit.benchmarks.bench import bench, sections
-from edgekit.benchmarks.measure import Rounds
 from edgekit.bundle import Bundle
 from edgekit.cli import show
 from edgekit.converters.build import Built, build
 from edgekit.converters.recipe import read_recipe
 from edgekit.files import write_text
+from edgekit.measure import Rounds
 from edgekit.page import Block, Grid, Pictures, Section, Text, render
 from edgekit.profile import DeviceProfile
 from edgekit.runtime.annotate import annotate

@@ -12,7 +12,6 @@ import pytest
 from tiny import golden_bundle
 from tiny_bundles import write_classifier, write_detector
 
-from edgekit.benchmarks.measure import Samples
 from edgekit.benchmarks.plan import Load, plan
 from edgekit.benchmarks.plan.candidates import Candidate, families, thread_counts, widened
 from edgekit.benchmarks.plan.load import Cameras
@@ -23,6 +22,7 @@ from edgekit.bundle import Bundle, Golden, VariantEvidence, golden_files, write_
 from edgekit.engines import installed, open_session
 from edgekit.errors import BundleError, ContractError, EngineMissing, SourceError
 from edgekit.hostplan import FOLDER, Plans
+from edgekit.measure import Samples
 from edgekit.plan import EnginePlan
 from edgekit.preprocess import preprocess
 from edgekit.profile import DeviceProfile

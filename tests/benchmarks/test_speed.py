@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 import pytest
 
-from edgekit.benchmarks.measure import Rounds
 from edgekit.benchmarks.speed import __main__ as table
 from edgekit.benchmarks.speed import decode, loop, preprocess, startup
 from edgekit.benchmarks.speed.promise import Promise, at_least, at_most, markdown, text
@@ -17,6 +16,7 @@ from edgekit.bundle import Bundle, Evidence, Golden, Manifest, Variant, golden_f
 from edgekit.contract import InputSpec, Softmax, Yolo
 from edgekit.errors import BundleError, ContractError
 from edgekit.frames import Detections
+from edgekit.measure import Rounds
 
 WIDTH, HEIGHT, CELL = 160, 120, 20
 FEW = Rounds(rounds=3, block=4, warm_up=1)  # 12 samples: enough for a median

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +103,22 @@ def files_of(net: nn.Module) -> dict[Format, Exported]:
     """The network in float for every target, taking raw pixels."""
     onnx = to_onnx(net, IMAGENET)
     return {"onnx": onnx, "openvino": as_openvino(onnx), "tflite": to_tflite(net, IMAGENET)}
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """No file grows beyond `size` bytes meanwhile: what a full disk looks like."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], AbstractContextManager[None]]:
+    return no_file_beyond
 
 
 @pytest.fixture(scope="session")

@@ -85,6 +85,18 @@ class Swish(Stem):
         return self.last(self.act(self.stem(x)))
 
 
+class Halved(nn.Module):
+    """A hard swish whose result is cut in two before the next convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.act, self.after = nn.Conv2d(3, 8, 3), nn.Hardswish(), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        half, _ = self.act(self.before(x)).chunk(2, 1)
+        return self.after(half)
+
+
 def fatal(found: tuple[Block, ...]) -> dict[str, list[str]]:
     """The operators that block each target."""
     return {target: [b.operator for b in found if b.fatal and b.target == target] for target in ALL}
@@ -136,6 +148,11 @@ def test_an_activation_that_int8_pays_for_is_said_but_does_not_block() -> None:
         ("tflite", "aten.hardswish", "act", False),
     ]
     assert explain_module(Swish().eval(), SPEC, targets=("onnx",), int8=False) == ()
+
+
+def test_what_int8_pays_for_is_seen_through_what_cuts_it_in_pieces() -> None:
+    (block,) = explain_module(Halved().eval(), SPEC, targets=("onnx",))
+    assert (block.operator, block.path, block.fatal) == ("aten.hardswish", "act", False)
 
 
 def test_a_network_that_converts_is_clear(detector: nn.Module) -> None:

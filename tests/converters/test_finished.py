@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from edgekit.converters.finished import Entry, Finished
 from edgekit.converters.scores import ClassificationScore, ClassScore
-from edgekit.errors import ConversionError
+from edgekit.errors import ConversionError, EdgekitError
 
 KEY = "c0ffee" * 10
 TENSORS = {"conv.weight": torch.arange(12.0).reshape(2, 6).T, "count": torch.tensor(3)}  # one of them not contiguous
@@ -67,6 +68,28 @@ def test_two_builds_do_not_work_in_one_folder_at_once(finished):
         pass
     with finished.locked():
         pass  # and afterwards it is free again
+
+
+def test_what_goes_wrong_in_a_build_is_not_taken_for_another_build(finished):
+    with pytest.raises(BlockingIOError, match="a pipe is full"), finished.locked():
+        raise BlockingIOError("a pipe is full")
+
+
+def test_layers_that_share_their_weights_are_kept_as_well(finished):
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    net[1].weight = net[0].weight
+    entry = finished.keep("1-train", KEY, net.state_dict(), ENTRY)
+    tensors = finished.tensors("1-train", KEY, entry)
+    assert torch.equal(tensors["0.weight"], tensors["1.weight"])
+
+
+def test_a_full_disk_is_named_and_what_was_finished_before_stays(finished, full_disk):
+    before = finished.keep("1-train", KEY, TENSORS, ENTRY)
+    with full_disk(1000), pytest.raises(EdgekitError, match=r"model.safetensors: File too large"):
+        finished.keep("2-prune", KEY, {"weight": torch.zeros(1000)}, ENTRY)
+    assert finished.find("1-train", KEY) == before
+    assert finished.find("2-prune", KEY) is None
+    assert not list(finished.folder.rglob(".model*"))
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

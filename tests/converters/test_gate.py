@@ -188,6 +188,22 @@ def test_too_few_pictures_are_inconclusive_even_when_every_answer_is_the_same(li
     assert "99 pictures, and" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize("rest", [50, 20, 5])
+def test_of_two_classes_one_that_is_never_found_again_fails(rest: int) -> None:
+    truth = np.where(np.arange(100) < 100 - rest, 0, 1)
+    lenient = Gate(max_drop=0.6, min_images=1)
+    verdict = judge(score(truth, truth, 2), score(truth, 0 * truth, 2), lenient)
+    assert verdict.outcome == "FAIL"
+    assert f"FAIL: class 'product 1' recall 1.0000 -> 0.0000, {rest} lost and 0 won of {rest}" in str(verdict.reasons)
+
+
+def test_a_model_that_always_answers_the_other_of_two_classes_fails_though_it_is_right_as_often() -> None:
+    truth = np.arange(200) % 2
+    verdict = judge(score(truth, 0 * truth, 2), score(truth, 0 * truth + 1, 2), Gate())
+    assert verdict.outcome == "FAIL"
+    assert "class 'product 0' recall 1.0000 -> 0.0000" in str(verdict.reasons)
+
+
 def test_a_few_pictures_can_show_that_a_model_is_broken_but_not_by_two_that_changed() -> None:
     truth, answers = shelf(images=60, right=1.0)
     two = answers.copy()
@@ -393,7 +409,7 @@ def test_the_sign_test_is_the_binomial_tail(lost: int, won: int, chance: float) 
 
 
 def test_the_tail_of_the_binomial_counts_every_way_to_lose_so_many() -> None:
-    for lost, things, changed in ((3, 5, 0.2), (1, 4, 0.5), (10, 10, 0.3)):
+    for lost, things, changed in ((3, 5, 0.2), (1, 4, 0.5), (10, 10, 0.3), (4, 6, 1.0)):
         ways = [
             comb(things, k) * (changed / 2) ** k * (1 - changed / 2) ** (things - k) for k in range(lost, things + 1)
         ]

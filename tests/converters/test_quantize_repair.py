@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from edgekit.bundle import Outcome
 from edgekit.contract import Format, InputSpec
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.export.to_tflite import to_tflite
-from edgekit.converters.gate import Outcome
 from edgekit.converters.quantize import Int8Settings
 from edgekit.converters.quantize.coverage import Coverage, coverage_of
-from edgekit.converters.quantize.escalate import Judged, Repair, open_net, quantize_until
+from edgekit.converters.quantize.escalate import Grade, Repair, open_net, quantize_until
 from edgekit.converters.quantize.for_onnx import quantize_onnx
 from edgekit.converters.quantize.for_tflite import quantize_tflite
 from edgekit.converters.quantize.net import blocks_of, heads_of
@@ -68,14 +68,14 @@ def outputs(exported: Exported, seen: list[np.ndarray]) -> list[dict[str, np.nda
         return [dict(zip("ab", session.run(tensor), strict=False)) for tensor in seen]
 
 
-def faithful(start: Exported, seen: list[np.ndarray], least_db: float) -> Callable[[Exported], Judged]:
+def faithful(start: Exported, seen: list[np.ndarray], least_db: float) -> Callable[[Exported], Grade]:
     """A gate that passes what answers as float does, within so many dB."""
     wanted = outputs(start, seen)
 
-    def judge(exported: Exported) -> Judged:
+    def judge(exported: Exported) -> Grade:
         got = sqnr_db(wanted, outputs(exported, seen))
         outcome: Outcome = "PASS" if got >= least_db else "FAIL"
-        return Judged(outcome, got, {"sqnr_db": got})
+        return Grade(outcome, got)
 
     return judge
 
@@ -144,7 +144,7 @@ def test_the_ruined_operator_goes_back_to_float_and_no_other(
     judge = faithful(start, raw_pictures[8:], least_db=30)
     coarse = Int8Settings(per_channel=False)
     found = quantize_until(start, target, raw_pictures[:8], coarse, judge, Repair(("mixed",)))
-    assert [attempt.judged.outcome for attempt in found.attempts] == ["FAIL", "PASS"]
+    assert [attempt.grade.outcome for attempt in found.attempts] == ["FAIL", "PASS"]
     assert found.passed
     assert found.best.artifact.format == target
     assert coverage_of(found.best.artifact).int8 == 3
@@ -157,8 +157,8 @@ def test_the_settings_that_passed_make_the_same_file_again(uneven: Files, raw_pi
     assert quantize_onnx(uneven["onnx"], raw_pictures[:8], found.settings) == found.best
 
 
-def never(outcome: Outcome) -> Callable[[Exported], Judged]:
-    return lambda exported: Judged(outcome, 0.0)
+def never(outcome: Outcome) -> Callable[[Exported], Grade]:
+    return lambda exported: Grade(outcome, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_what_failed_least_is_kept_where_nothing_passes(uneven: Files, raw_pictu
     coarse = Int8Settings(per_channel=False)
     found = quantize_until(uneven["onnx"], "onnx", raw_pictures[:8], coarse, judge, Repair(("bias", "mixed")))
     assert not found.passed
-    assert found.chosen.judged.accuracy == max(attempt.judged.accuracy for attempt in found.attempts)
+    assert found.chosen.grade.accuracy == max(attempt.grade.accuracy for attempt in found.attempts)
     assert found.attempts[0] is not found.chosen
 
 

@@ -11,10 +11,9 @@ from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.load import ModelSpec, load_model
 from edgekit.converters.quantize import Int8Settings
-from edgekit.converters.quantize.escalate import Judged, Repair, quantize_until
+from edgekit.converters.quantize.escalate import Grade, Repair, quantize_until
 from edgekit.engines import open_session
 from edgekit.plan import EnginePlan
-from edgekit.preprocess import preprocess
 from edgekit.tasks import make_task
 
 RECIPES = Path(__file__).resolve().parents[2] / "examples" / "recipes"
@@ -30,7 +29,7 @@ def test_its_first_two_convolutions_go_to_float_and_its_boxes_come_back(data: Pa
     start = to_onnx(loaded.module, SPEC)
     fruit = open_dataset(DataSpec("coco", str(data / "fruit_det" / "train.json"), images=48), labels, ".", 0)
     drinks = DataSpec("coco", str(data / "beverage" / "train.json"), images=8, ignore=("can",))
-    tensors = [preprocess(image, start.input)[0] for _, image in open_dataset(drinks, labels, ".", 0).pictures()]
+    tensors = open_dataset(drinks, labels, ".", 0).tensors(start.input)
 
     def ap(exported: Exported) -> float:
         with open_session(exported.artifact, EnginePlan("onnxruntime")) as session:
@@ -38,12 +37,12 @@ def test_its_first_two_convolutions_go_to_float_and_its_boxes_come_back(data: Pa
 
     reference = ap(start)
 
-    def judge(exported: Exported) -> Judged:
+    def judge(exported: Exported) -> Grade:
         reached = ap(exported)
-        return Judged("PASS" if reached >= reference - 0.03 else "FAIL", reached)
+        return Grade("PASS" if reached >= reference - 0.03 else "FAIL", reached)
 
     found = quantize_until(start, "onnx", tensors, Int8Settings(), judge, Repair(("mixed",)))
-    assert found.attempts[0].judged.accuracy < reference - 0.1
+    assert found.attempts[0].grade.accuracy < reference - 0.1
     assert found.passed
     assert {each.operator for each in found.sensitive[:2]} == {"Conv_7", "Conv_10"}
     assert len(found.attempts) <= 4

@@ -189,6 +189,21 @@ def test_the_class_that_lost_most_comes_first() -> None:
     ]
 
 
+def test_what_else_was_found_of_the_build_is_on_the_page() -> None:
+    int8 = replace(EVIDENCE.variants["onnx-int8"], attempts=("as asked: FAIL, 0.5000", "bias: INCONCLUSIVE, 0.8000"))
+    evidence = replace(
+        EVIDENCE,
+        variants=EVIDENCE.variants | {"onnx-int8": int8},
+        compression=("FAIL: top1 0.9000 -> 0.5000",),
+        warnings=("calibration-too-few: 40 pictures",),
+    )
+    report = report_of("cart", 1, evidence, SCORES, outcome="FAIL")
+    assert report.outcome == "FAIL"
+    for told in (*int8.attempts, *evidence.compression, *evidence.warnings):
+        head, _, rest = told.partition(": ")
+        assert rest.replace(">", "&gt;") in to_html(report), head
+
+
 def test_confusions_are_counted_for_both() -> None:
     report = whole()
     (table,) = Page(to_html(report)).tables["Confusions"]

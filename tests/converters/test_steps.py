@@ -10,13 +10,21 @@ from pathlib import Path
 import pytest
 import torch
 from coloured import paint
+from typer.testing import CliRunner
 
 from edgekit.bundle import Bundle
+from edgekit.cli import app
 from edgekit.converters.build import Built, build
+from edgekit.converters.calibrate import REMEDIES
+from edgekit.converters.finished import Finished
 from edgekit.converters.forecast import forecast
+from edgekit.converters.framework import ModuleSession
 from edgekit.converters.opened import open_recipe
 from edgekit.converters.recipe import read_recipe
+from edgekit.converters.report.of_build import report_on
+from edgekit.converters.stepping import Workplace, run_steps, start_key
 from edgekit.errors import ConversionError, SettingsError
+from edgekit.preprocess import preprocess
 
 NET = '''
 from torch import nn
@@ -83,9 +91,9 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(shop: Path, more: str = "", **arguments: object) -> tuple[Built, list[str]]:
+def run(shop: Path, more: str = "", recipe: str = RECIPE, **arguments: object) -> tuple[Built, list[str]]:
     """What was built, and the stages that were told of, each once."""
-    (shop / "recipe.toml").write_text(RECIPE + more)
+    (shop / "recipe.toml").write_text(recipe + more)
     stages: dict[str, None] = {}
     built = build(
         read_recipe(shop / "recipe.toml"),
@@ -117,9 +125,74 @@ def test_a_finished_step_is_not_done_again_and_a_changed_one_is(shop):
     assert again.steps[0].reused
     assert "1-train: finished before" in stages
     assert not any("epoch" in stage for stage in stages)
+    roomier, _ = run(shop, more="cache_mb = 64\n")
+    assert roomier.steps[0].reused
     longer, stages = run(shop, more=MEND)
     assert [each.reused for each in longer.steps] == [True, False]
     assert any(stage.startswith("2-finetune: training epoch") for stage in stages)
+
+
+def test_steps_that_were_finished_before_leave_the_model_that_they_began_with_as_it_was(shop):
+    run(shop, more=PRUNE)
+    opened = open_recipe(read_recipe(shop / "recipe.toml"))
+    key = start_key(opened)
+    evaluate = lambda module, stage: pytest.fail(stage)  # noqa: E731
+    place = Workplace(opened, key, evaluate, Finished(shop / "steps"), lambda *told: None)
+    for _ in range(2):  # as a build does whose INT8 no repair saves
+        _, steps, _ = run_steps(place, opened.recipe.model_steps)
+        assert all(each.reused for each in steps)
+        assert start_key(opened) == key
+
+
+AWARE = """
+[calibration]
+format = "imagefolder"
+path = "training"
+
+[[steps]]
+kind = "quantize"
+repair = { repairs = [] }
+aware = { epochs = 2, batch = 8 }
+"""
+
+
+def test_int8_that_no_repair_saves_is_trained_under_it_and_that_only_once(shop):
+    as_drawn = RECIPE[: RECIPE.index("[[steps]]")] + "min_top1 = 1.0\n"  # nothing is learnt, so INT8 fails for certain
+    built, stages = run(shop, AWARE, as_drawn, allow=tuple(REMEDIES))
+    assert "1-finetune: training epoch 2 of 2" in stages
+    evidence = built.manifest.evidence
+    [step] = evidence.steps
+    assert step.settings["int8"] is not None
+    assert step.accuracy == evidence.framework
+    assert len(evidence.variants["onnx-int8"].attempts) == 2
+    built.write(shop / "colours.ekb")
+    with Bundle.open(shop / "colours.ekb") as bundle:
+        [golden] = bundle.golden()
+    reference = ModuleSession(built.module, built.opened.recipe.input)
+    [answer] = reference.run(preprocess(golden.image, built.opened.recipe.input)[0])
+    assert (answer == golden.outputs[0]).all()
+    again, stages = run(shop, AWARE, as_drawn, allow=tuple(REMEDIES))
+    assert again.manifest == built.manifest
+    assert not any("training epoch" in stage for stage in stages)
+
+
+def test_a_disk_that_fills_up_in_training_is_named_with_the_step_and_what_was_finished_stays(shop, full_disk):
+    run(shop)
+    with full_disk(20_000), pytest.raises(ConversionError, match=r"step 2, finetune: .*training.pt: File too large"):
+        run(shop, more=MEND)
+    built, stages = run(shop, more=MEND)
+    assert built.steps[0].reused
+    assert "2-finetune: training epoch 1 of 2" in stages
+
+
+def test_another_forward_makes_another_step_though_layers_and_weights_are_the_same(shop):
+    before = open_recipe(read_recipe(shop / "recipe.toml"))
+    key = start_key(before)
+    flipped = NET.replace("return nn", "net = nn") + "    net.register_forward_pre_hook(lambda _, x: (x[0].flip(1),))\n"
+    (shop / "net.py").write_text(f"{flipped}    return net\n")
+    after = open_recipe(read_recipe(shop / "recipe.toml"))
+    assert repr(after.loaded.module) == repr(before.loaded.module)
+    assert start_key(after) != key
 
 
 def test_other_pictures_make_another_step(shop):
@@ -152,6 +225,8 @@ import sys
 from pathlib import Path
 from edgekit.converters.build import build
 from edgekit.converters.recipe import read_recipe
+from edgekit.converters.report.of_build import report_on
+from edgekit.converters.stepping import Workplace, run_steps, start_key
 shop = Path(sys.argv[1])
 def tell(stage, done, total):
     if stage == sys.argv[3] and done == int(sys.argv[4]):
@@ -183,6 +258,9 @@ def test_what_pruning_cost_is_judged_where_the_recipe_asks_for_it(shop):
     line = f"top1 {before.top1:.4f} -> {after.top1:.4f}"
     assert any(line in reason for reason in built.manifest.evidence.compression)
     assert any(reason.startswith("compression: ") for reason in built.verdict.reasons)
+    built, _ = run(shop, more=PRUNE + "[compression]\nmin_images = 1000\n")
+    assert {each.outcome for each in built.manifest.evidence.variants.values()} == {"PASS"}
+    assert built.verdict.outcome == report_on(built, {}).outcome == "INCONCLUSIVE"
 
 
 def test_a_step_that_fails_is_named_and_those_before_it_stay_finished(shop):
@@ -199,6 +277,7 @@ def test_a_step_that_fails_is_named_and_those_before_it_stay_finished(shop):
         ('[[steps]]\nkind = "quantize"\n', r"needs \[calibration\]"),
         ("[compression]\nmax_drop = 0.1\n", "steps holds no prune"),
         ('[[steps]]\nkind = "train"\nepoch = 3\n', "unknown key .*did you mean 'epochs'"),
+        (AWARE.replace("batch = 8", "int8 = {}"), "trains for the INT8 of its quantize step; leave int8 out"),
         ('[[steps]]\nkind = "trian"\n', "no kind 'trian'; there are: train, distill, prune, finetune, quantize"),
     ],
 )
@@ -213,6 +292,25 @@ def test_learning_needs_pictures_to_learn_from(shop):
     (shop / "recipe.toml").write_text(text)
     with pytest.raises(SettingsError, match=r"train need \[training\]: pictures to learn from"):
         read_recipe(shop / "recipe.toml")
+
+
+def test_patience_needs_pictures_to_be_patient_by(shop):
+    text = RECIPE.replace('[validation]\nformat = "imagefolder"\npath = "validation"\n', "")
+    (shop / "recipe.toml").write_text(f"{text}patience = 2\n")
+    with pytest.raises(SettingsError, match=r"patience needs \[validation\]"):
+        read_recipe(shop / "recipe.toml")
+
+
+def test_the_command_keeps_what_it_trains_for_int8_beside_the_bundle_and_plans_it(shop):
+    as_drawn = RECIPE[: RECIPE.index("[[steps]]")] + "min_top1 = 1.0\n"
+    (shop / "recipe.toml").write_text(as_drawn + AWARE)
+    planned = CliRunner().invoke(app, ["build", str(shop / "recipe.toml"), "--plan"])
+    assert "train for INT8 where no repair suffices: 2 epochs of 24 pictures" in planned.stdout
+    assert not list(shop.glob("*steps*"))
+    allowed = [word for code in REMEDIES for word in ("--allow", code)]
+    order = ["build", str(shop / "recipe.toml"), "-o", str(shop / "colours.ekb"), "--no-measure", *allowed]
+    assert CliRunner().invoke(app, order).exit_code == 1
+    assert len(list((shop / "colours.steps").glob("1-finetune-*/step.json"))) == 1
 
 
 def test_a_forecast_says_what_will_be_done_and_what_is_done_already(shop):

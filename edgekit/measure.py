@@ -69,7 +69,12 @@ class Samples:
 
     @property
     def round_medians(self) -> list[float]:
-        return [float(np.median(self.wall_ms[i : i + self.block])) for i in range(0, len(self.wall_ms), self.block)]
+        """Of wall time, in milliseconds."""
+        return _medians(self.wall_ms, self.block)
+
+    @property
+    def cpu_round_medians(self) -> list[float]:
+        return _medians(self.cpu_ms, self.block)
 
 
 @dataclass(frozen=True)
@@ -127,13 +132,26 @@ def interleave(
 
 
 def ratio(a: Samples, b: Samples, seed: int = 0, draws: int = 2000) -> Ratio:
-    """A over B, round by round; both must come from the same `interleave`."""
-    if len(a.round_medians) != len(b.round_medians):
+    """A over B in wall time, round by round; both must come from the same `interleave`."""
+    return _ratio(a.round_medians, b.round_medians, seed, draws)
+
+
+def cpu_ratio(a: Samples, b: Samples, seed: int = 0, draws: int = 2000) -> Ratio:
+    """The same in CPU time, which hardly moves when a neighbour takes the core: for what one thread computes."""
+    return _ratio(a.cpu_round_medians, b.cpu_round_medians, seed, draws)
+
+
+def _ratio(a: Sequence[float], b: Sequence[float], seed: int, draws: int) -> Ratio:
+    if len(a) != len(b):
         raise ValueError("only samples of the same rounds can be compared")
-    ratios = np.array(a.round_medians) / np.array(b.round_medians)
+    ratios = np.array(a) / np.array(b)
     drawn = np.random.default_rng(seed).choice(ratios, (draws, len(ratios)))
     low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
     return Ratio(float(np.median(ratios)), float(low), float(high))
+
+
+def _medians(taken_ms: Sequence[float], block: int) -> list[float]:
+    return [float(np.median(taken_ms[i : i + block])) for i in range(0, len(taken_ms), block)]
 
 
 def _once(run: Callable[[], object]) -> tuple[float, float]:

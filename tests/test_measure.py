@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from edgekit.benchmarks.measure import Rounds, Samples, interleave, ratio, samples_needed
+from edgekit.measure import Rounds, Samples, cpu_ratio, interleave, ratio, samples_needed
 
 
 def samples(wall, block=1):
@@ -52,6 +52,12 @@ def test_a_machine_that_slows_down_does_not_change_the_ratio():
     assert found.median == pytest.approx(2.0)
     assert found.low == pytest.approx(2.0)
     assert found.high == pytest.approx(2.0)
+
+
+def test_a_neighbour_that_takes_the_core_does_not_change_the_ratio_of_cpu_time():
+    quiet, disturbed = Samples((2.0, 2.0), (2.0, 2.0), (), 1), Samples((5.0, 1.0), (1.0, 1.0), (), 1)
+    assert cpu_ratio(quiet, disturbed).median == 2
+    assert ratio(quiet, disturbed).median != 2
 
 
 def test_a_against_a_is_no_difference_in_at_least_ninety_of_a_hundred_noisy_runs():
