@@ -84,7 +84,14 @@ def _open(camera: CameraSettings, patience: Patience) -> Source:
 
 
 def _source(camera: CameraSettings, opening_s: float) -> Source:
-    return open_source(camera.address, camera.name, mode=camera.mode, timeout_s=camera.timeout_s, opening_s=opening_s)
+    return open_source(
+        camera.address,
+        camera.name,
+        mode=camera.mode,
+        timeout_s=camera.timeout_s,
+        opening_s=opening_s,
+        quiet_s=camera.quiet_s,
+    )
 
 
 class Again(Source):

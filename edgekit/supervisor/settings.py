@@ -45,9 +45,10 @@ class CameraSettings:
     """One camera. name: in events, logs and pages, where its address never is. fps: frames a second to look at; a
     faster camera's others are left out where they arrive. A file is played at its own rate, and begins again.
 
-    timeout_s: for opening it, and for the next frame, where the source knows such a limit. An RTSP camera that was
-    quick has less than that for its next frame, see `runtime.sources.rtsp`, and is LOST then, however patient `health`
-    is. mode: what to ask a camera for. health: when it is not believed.
+    timeout_s: for opening it, and for the next frame, where the source knows such a limit. quiet_s: an RTSP camera that
+    was quick is opened anew after so long without a picture, and is LOST then, however patient `health` is; one whose
+    network stalls now and then needs more than the usual second. mode: what to ask a camera for. health: when it is
+    not believed.
     """
 
     __pydantic_config__ = STRICT
@@ -56,15 +57,17 @@ class CameraSettings:
     address: str | int
     fps: float = 10.0
     timeout_s: float = 3.0
+    quiet_s: float = 1.0
     mode: CameraMode | None = None
     health: HealthSettings = field(default_factory=HealthSettings)
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name.encode()) <= 64 or any(letter in self.name for letter in "/\n\r\t\0"):
             raise ValueError(f"a camera's name has 1 to 64 letters and none of '/' or line ends; got {self.name!r}")
-        if not 0 < self.fps <= 1000 or self.timeout_s <= 0:
+        if not 0 < self.fps <= 1000 or min(self.timeout_s, self.quiet_s) <= 0:
             raise ValueError(
-                f"fps must be above 0 and at most 1000, timeout_s above 0; got {self.fps}, {self.timeout_s}"
+                "fps must be above 0 and at most 1000, timeout_s and quiet_s above 0; "
+                f"got {self.fps}, {self.timeout_s} and {self.quiet_s}"
             )
         if 1.5 / self.fps >= self.health.stale_s:
             raise ValueError(

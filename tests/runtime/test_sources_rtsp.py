@@ -12,9 +12,9 @@ from network_cameras import FILM, within
 from edgekit.benchmarks.reliability.camera_server import Fault, RtspServer
 from edgekit.errors import SourceError
 from edgekit.runtime.sources import open_source
-from edgekit.runtime.sources.rtsp import QUIET_S
 
 TIMEOUT_S = 5.0
+QUIET_S = 1.0  # what `open_source` allows where nothing else is asked for
 
 
 def test_a_camera_that_gives_a_picture_seldom_is_read_on_over_one_connection() -> None:
@@ -40,6 +40,19 @@ def test_a_picture_that_is_late_once_is_waited_for() -> None:
         assert len(list(islice(frames, 75))) == 75
         server.fault = Fault.FREEZE
         threading.Timer(0.6 * QUIET_S, server.well).start()
+        assert len(list(islice(frames, 20))) == 20
+        assert server.connections == 1
+
+
+def test_a_camera_whose_network_stalls_may_be_given_longer() -> None:
+    with (
+        RtspServer(FILM, fps=50) as server,
+        open_source(server.address, timeout_s=TIMEOUT_S, quiet_s=2.5 * QUIET_S) as camera,
+    ):
+        frames = iter(camera)
+        assert len(list(islice(frames, 150))) == 150
+        server.fault = Fault.FREEZE
+        threading.Timer(1.5 * QUIET_S, server.well).start()
         assert len(list(islice(frames, 20))) == 20
         assert server.connections == 1
 

@@ -27,6 +27,7 @@ def open_source(
     pace: Literal["file", "camera"] = "file",
     timeout_s: float = 10.0,
     opening_s: float | None = None,
+    quiet_s: float = 1.0,
     clock: Clock = time.monotonic,
 ) -> Source:
     """The source at `address`; `SourceError` where there is none.
@@ -43,7 +44,8 @@ def open_source(
     name: what the source is called, in errors too, which then hold nothing of its address.
     pace: 'camera' plays a file at its own rate as if it were live, so that a loop that is too slow loses frames.
     timeout_s: how long a camera may take to open, and afterwards to give the next frame.
-    opening_s: another limit for the opening of an RTSP camera, first picture included.
+    opening_s: another limit for the opening of an RTSP camera, first picture included. quiet_s: how long one that was
+    quicker may be without a picture; one whose network stalls now and then needs more.
     """
     text = str(address)
     shown = name or _shown(text)
@@ -51,7 +53,7 @@ def open_source(
     if mode is not None and kind not in MODED:
         raise ValueError(f"a camera mode was given, and {shown} is no camera that takes one")
     opening_s = timeout_s if opening_s is None else opening_s
-    source = _open(kind, text, shown, mode or CameraMode(), opening_s, timeout_s, clock)
+    source = _open(kind, text, shown, mode or CameraMode(), opening_s, timeout_s, quiet_s, clock)
     source.name = name or source.name
     if pace == "file":
         return source
@@ -77,7 +79,14 @@ def _kind(address: str) -> Kind:
 
 
 def _open(
-    kind: Kind, address: str, shown: str, mode: CameraMode, opening_s: float, timeout_s: float, clock: Clock
+    kind: Kind,
+    address: str,
+    shown: str,
+    mode: CameraMode,
+    opening_s: float,
+    timeout_s: float,
+    quiet_s: float,
+    clock: Clock,
 ) -> Source:
     """Each kind's file is loaded when the first of that kind is opened."""
     if kind == "scene":
@@ -88,7 +97,7 @@ def _open(
     if kind == "rtsp":
         from edgekit.runtime.sources.rtsp import open_rtsp
 
-        return open_rtsp(address, shown, opening_s, timeout_s, clock)
+        return open_rtsp(address, shown, opening_s, timeout_s, quiet_s, clock)
     if kind == "http":
         from edgekit.runtime.sources.http_camera import open_http_camera
 

@@ -25,18 +25,18 @@ MJPG = cv2.VideoWriter.fourcc(*"MJPG")
 # TCP, since UDP gives smeared pictures when packets are lost. Without the second FFmpeg collects 20 frames to estimate
 # their rate, before it says that the camera is open: 0.80 s at 25 FPS against 0.01 s, and a burst of old frames.
 OPTIONS = "rtsp_transport;tcp|fpsprobesize;0"
-QUIET_S = 1.0  # without a picture, of a camera that gives some more often than every 0.5 s
 _INTERVALS = 32
 
 
-def open_rtsp(address: str, shown: str, opening_s: float, timeout_s: float, clock: Clock) -> Source:
+def open_rtsp(address: str, shown: str, opening_s: float, timeout_s: float, quiet_s: float, clock: Clock) -> Source:
     """The stream at `address`, called `shown` where anybody can read it, once it has given a whole picture.
 
     opening_s: for that; OpenCV opens one stream at a time in a process, so two attempts at once are not to be had.
+    timeout_s, quiet_s: see `RtspCamera`.
     """
     until = time.monotonic() + opening_s
     # Without these two a camera that has frozen blocks a read for 30 s. The second cannot be changed any more.
-    read_s = min(QUIET_S, timeout_s)
+    read_s = min(quiet_s, timeout_s)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(opening_s * 1000), cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(read_s * 1000)]
     quiet_ffmpeg()
     with _options():
@@ -49,23 +49,24 @@ def open_rtsp(address: str, shown: str, opening_s: float, timeout_s: float, cloc
     raw = capture.get(cv2.CAP_PROP_FOURCC) == MJPG and capture.set(cv2.CAP_PROP_FORMAT, -1)
     kind = JpegCapture if raw else Capture
     opened = kind(capture, shown, live=True, stamped=True, timeout_s=left_s, clock=clock, read_s=read_s)
-    return RtspCamera(opened, timeout_s)
+    return RtspCamera(opened, timeout_s, quiet_s)
 
 
 class RtspCamera(Source):
     """The frames of a capture that has just been opened; waits for the first whole one when it is made.
 
     From then on it may be without one for `timeout_s`, or, once it has shown how often they come, for twice the longest
-    of its last intervals and at least `QUIET_S`.
+    of its last intervals and at least `quiet_s`.
     """
 
     live = True
 
-    def __init__(self, capture: Capture, timeout_s: float) -> None:
+    def __init__(self, capture: Capture, timeout_s: float, quiet_s: float) -> None:
         self.name = capture.name
         self.fps = capture.fps
         self._capture = capture
         self._timeout_s = timeout_s
+        self._quiet_s = quiet_s
         frames = iter(capture)
         try:
             first = next(frames)
@@ -86,8 +87,8 @@ class RtspCamera(Source):
         for frame in self._frames:
             intervals.append(frame.taken_at - last_at)
             last_at = frame.taken_at
-            if last_at - self._began_at >= QUIET_S:  # before, a burst of old pictures may hide how seldom new ones come
-                self._capture.timeout_s = min(self._timeout_s, max(QUIET_S, 2 * max(intervals)))
+            if last_at - self._began_at >= self._quiet_s:  # before, a burst may hide how seldom new pictures come
+                self._capture.timeout_s = min(self._timeout_s, max(self._quiet_s, 2 * max(intervals)))
             yield frame
 
     def close(self) -> None:
