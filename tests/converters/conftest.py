@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from small_nets import SPEC as IMAGENET
+from small_nets import TwoMaps, conv
 from torch import Tensor, nn
 
 from edgekit.contract import Format, InputSpec
@@ -17,13 +19,6 @@ from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.export.to_tflite import to_tflite
-
-IMAGENET = InputSpec(width=40, height=32, fit="stretch", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-
-
-def conv(inside: int, outside: int, size: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    layer = nn.Conv2d(inside, outside, size, stride, size // 2, groups=groups, bias=False)
-    return nn.Sequential(layer, nn.BatchNorm2d(outside), nn.ReLU6())
 
 
 class Residual(nn.Module):
@@ -53,25 +48,6 @@ class TinyClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(F.adaptive_avg_pool2d(self.body(x), 1).flatten(1))
-
-
-class TinyDetector(nn.Module):
-    """6 convolutions on two maps; scores (1, 100, 3) after sigmoid, boxes (1, 100, 4): an SSD without its anchors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.near, self.far = conv(3, 16, stride=4), conv(16, 32, stride=2)
-        self.scores = nn.ModuleList(nn.Conv2d(c, 3, 3, padding=1) for c in (16, 32))
-        self.boxes = nn.ModuleList(nn.Conv2d(c, 4, 3, padding=1) for c in (16, 32))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        near = self.near(x)
-        maps = near, self.far(near)
-        scores, boxes = (
-            torch.cat([head(m).permute(0, 2, 3, 1).flatten(1, 2) for head, m in zip(heads, maps, strict=True)], 1)
-            for heads in (self.scores, self.boxes)
-        )
-        return scores.sigmoid(), (boxes / 4).exp()
 
 
 def settled(net: nn.Module) -> nn.Module:
@@ -133,7 +109,7 @@ def classifier() -> nn.Module:
 
 @pytest.fixture(scope="session")
 def detector() -> nn.Module:
-    return settled(TinyDetector())
+    return settled(TwoMaps(16))
 
 
 @pytest.fixture(scope="session")
@@ -149,3 +125,12 @@ def classifier_files(classifier: nn.Module) -> dict[Format, Exported]:
 @pytest.fixture(scope="session")
 def detector_files(detector: nn.Module) -> dict[Format, Exported]:
     return files_of(detector)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums come out the same to the bit on one number of threads only, and two that wait for a core wait long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

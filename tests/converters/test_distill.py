@@ -20,16 +20,10 @@ from edgekit.converters.train.distill import Neighbourhood, SoftLabels, Teacher,
 from edgekit.converters.train.losses import CrossEntropy
 from edgekit.errors import ConversionError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TEACHER = ModelSpec(torch="coloured:Net", weights="teacher.safetensors", arguments={"width": 10})
 STEP = Distill(teacher=TEACHER, epochs=6, batch=4, rate=0.1, augment=Augment(area=(0.7, 1.0)))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -91,12 +91,12 @@ def test_outputs_come_in_the_modules_order(target: Format, detector_files: dict[
 EXPORT_IN_A_CHILD = """
 import hashlib, sys
 sys.path.insert(0, sys.argv[1])
-from conftest import IMAGENET, TinyDetector, settled
+from conftest import IMAGENET, TwoMaps, settled
 from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.export.to_openvino import to_openvino
 from edgekit.converters.export.to_tflite import to_tflite
 for export in (to_tflite, to_openvino, to_onnx):
-    artifact = export(settled(TinyDetector()), IMAGENET).artifact
+    artifact = export(settled(TwoMaps(16)), IMAGENET).artifact
     print(artifact.format, hashlib.sha256(artifact.model + artifact.weights).hexdigest())
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from prunable_nets import SPEC, Counted, Excited, Joined, Residuals, Shuffled, TwoMaps, conv, settled
+from small_nets import SPEC, Counted, Excited, Joined, Residuals, Shuffled, TwoMaps, conv, settled
 from torch import Tensor, nn
 
 from edgekit import schema

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from prunable_nets import SPEC, Excited, Joined, Residuals, TwoMaps, settled
 from safetensors.torch import load, save
+from small_nets import SPEC, Excited, Joined, Residuals, TwoMaps, settled
 from torch import nn
 
 from edgekit.converters.export import example_of, outputs_of

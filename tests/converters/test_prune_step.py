@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from prunable_nets import SPEC, conv, settled
+from small_nets import SPEC, conv, settled
 from torch import nn
 
 from edgekit.contract import Softmax

@@ -8,7 +8,6 @@ import textwrap
 from pathlib import Path
 
 import pytest
-import torch
 from coloured import paint
 from typer.testing import CliRunner
 
@@ -28,6 +27,8 @@ from edgekit.preprocess import preprocess
 
 NET = '''
 from torch import nn
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 def build(width=32):
     """Mean colours, with channels to spare."""
@@ -323,14 +324,6 @@ def test_a_forecast_says_what_will_be_done_and_what_is_done_already(shop):
     after = {each.what: each.seconds for each in forecast(opened, shop / "steps")}
     assert after["1-train: finished before"] == 0
     assert after["2-finetune: 2 epochs of 24 pictures"] > 0
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_pruning_by_the_training_loss_needs_pictures_to_learn_from(shop):

@@ -23,15 +23,9 @@ from edgekit.converters.train.feed import Feed
 from edgekit.converters.train.loop import fit, pace
 from edgekit.errors import ConversionError, PictureError, SettingsError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = Train(epochs=6, batch=4, rate=0.1, augment=Augment(area=(0.7, 1.0)))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:

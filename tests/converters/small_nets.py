@@ -50,13 +50,13 @@ class Residuals(nn.Module):
 
 
 class TwoMaps(nn.Module):
-    """Scores (1, 100, 3) and boxes (1, 100, 4) from two maps, as an SSD gives them."""
+    """6 convolutions on two maps; scores (1, 100, 3) after sigmoid, boxes (1, 100, 4): an SSD without its anchors."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
-        self.near, self.far = conv(3, 32, stride=4), conv(32, 64, stride=2)
-        self.scores = nn.ModuleList(nn.Conv2d(c, 3, 3, padding=1) for c in (32, 64))
-        self.boxes = nn.ModuleList(nn.Conv2d(c, 4, 3, padding=1) for c in (32, 64))
+        self.near, self.far = conv(3, width, stride=4), conv(width, 2 * width, stride=2)
+        self.scores = nn.ModuleList(nn.Conv2d(c, 3, 3, padding=1) for c in (width, 2 * width))
+        self.boxes = nn.ModuleList(nn.Conv2d(c, 4, 3, padding=1) for c in (width, 2 * width))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         near = self.near(x)
