@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import golden_bundle
 
 from edgekit.converters.finished import Finished
 from edgekit.converters.recipe import read_recipe
@@ -71,3 +72,10 @@ def test_the_models_of_two_builds_are_held_against_each_other(tmp_path):
     said = run("compare_builds.py", tmp_path / "before", tmp_path / "after")
     assert said.startswith("top-1 0.8500 -> 0.9500 on 80 pictures: +0.1000, 95 % interval +0.03")
     assert "8 won, 0 lost, by chance 0.0039" in said
+
+
+def test_a_bundle_is_as_fast_as_itself(tmp_path):
+    bundle = golden_bundle(tmp_path / "tiny.ekb")
+    said = run("compare_speed.py", bundle, bundle, "--before", "float", "--after", "float", "--rounds", 4).splitlines()
+    assert [line.partition(":")[0] for line in said] == ["onnxruntime", "litert"]
+    assert all("times as fast in CPU time" in line for line in said)
