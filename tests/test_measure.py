@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import pytest
 
@@ -32,18 +31,20 @@ def test_percentiles_are_order_statistics_and_one_stall_in_two_hundred_is_not_cl
     assert samples(range(1, 101)).percentile(90) == 90
 
 
-def test_a_subject_of_known_cost_comes_back_with_that_cost():
-    def busy(ms):
-        end = time.perf_counter() + ms / 1e3
-        while time.perf_counter() < end:
-            pass
+def test_a_subject_of_known_cost_comes_back_with_that_cost_and_a_stall_is_not_lost():
+    now = [0, 0]
 
-    taken = interleave({"two": lambda: busy(2), "four": lambda: busy(4)}, Rounds(rounds=5, block=4, warm_up=1))
-    # the least of twenty runs is what the harness adds, whatever the machine did meanwhile
-    assert min(taken["two"].wall_ms) == pytest.approx(2, rel=0.02)
-    assert min(taken["four"].wall_ms) == pytest.approx(4, rel=0.02)
-    assert len(taken["two"].wall_ms) == 20
+    def work(ms):
+        now[0] += ms * 1_000_000
+        now[1] += ms * 500_000  # half of it without the core
+
+    costs = iter([4] * 13 + [90] + [4] * 10)
+    subjects = {"two": lambda: work(2), "four": lambda: work(next(costs))}
+    taken = interleave(subjects, Rounds(rounds=5, block=4, warm_up=1), clock=lambda: (now[0], now[1]))
+    assert (taken["two"].wall_ms, taken["two"].cpu_ms) == ((2.0,) * 20, (1.0,) * 20)
+    assert sorted(taken["four"].wall_ms) == [4.0] * 19 + [90.0]
     assert len(taken["two"].warm_up_ms) == 1
+    assert taken["two"].interference == 2.0
 
 
 def test_a_machine_that_slows_down_does_not_change_the_ratio():
