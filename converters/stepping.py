@@ -87,7 +87,7 @@ def run_steps(place: Workplace, steps: Sequence[ModelStep]) -> tuple[nn.Module, 
             module, entry, reused = _run_or_reuse(module, name, step, key, place)
             done.append(Done(step, entry, _standing(module, name, key, place), reused))
         except EdgekitError as error:
-            raise ConversionError(f"step {number}, {step.kind}: {error}") from error
+            raise ConversionError(f"step {number}, {step.kind}: {str(error).removeprefix(f'{step.kind}: ')}") from error
     return module, tuple(done), start
 
 
