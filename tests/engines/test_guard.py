@@ -51,10 +51,16 @@ def test_a_crash_is_named_by_its_signal(tiny_onnx, tmp_path, monkeypatch, name):
 
 @needs_legacy
 def test_a_file_that_kills_a_real_engine_kills_only_the_child(tiny_tflite):
-    """tflite-runtime does not look whether a file is whole before it reads it."""
-    two_thirds = Artifact("tflite", tiny_tflite.model[: len(tiny_tflite.model) * 2 // 3])
-    with pytest.raises(EngineError, match="this model killed tflite-runtime with SIGSEGV"):
-        check_loads(two_thirds, EnginePlan("tflite-runtime"))
+    """tflite-runtime does not look whether a file is whole before it reads it; what it finds behind the end is not always
+    deadly, so a few places are tried."""
+
+    def kills(share: float) -> bool:
+        cut = Artifact("tflite", tiny_tflite.model[: int(len(tiny_tflite.model) * share)])
+        with pytest.raises(EngineError) as caught:
+            check_loads(cut, EnginePlan("tflite-runtime"))
+        return "this model killed tflite-runtime with SIGSEGV" in str(caught.value)
+
+    assert any(map(kills, (0.667, 0.66, 0.6, 0.7, 0.5, 0.75)))
 
 
 NOISE = """
