@@ -51,8 +51,10 @@ def test_a_crash_is_named_by_its_signal(tiny_onnx, tmp_path, monkeypatch, name):
 
 @needs_legacy
 def test_a_file_that_kills_a_real_engine_kills_only_the_child(tiny_tflite):
-    """tflite-runtime does not look whether a file is whole before it reads it; what it finds behind the end is not always
-    deadly, so a few places are tried."""
+    """tflite-runtime does not look whether a file is whole before it reads it.
+
+    What it finds behind the end is not always deadly, so a few places are tried.
+    """
 
     def kills(share: float) -> bool:
         cut = Artifact("tflite", tiny_tflite.model[: int(len(tiny_tflite.model) * share)])
