@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgekit.bundle import Bundle, Manifest
+from edgekit.bundle import Bundle, Evidence, Manifest
 from edgekit.cli import show
 from edgekit.plan import EngineName
 
@@ -36,6 +36,8 @@ def inspect(
             show.table(f"{manifest.name}, {classes}", *_by_class(opened.classes(classes)))
             return
         _describe(opened)
+        if manifest.evidence.steps:
+            show.table("the model, step by step", *_steps(manifest.evidence))
         show.table("accuracy, by each variant's own engine", *_accuracy(opened), left=2)
         for name, evidence in manifest.evidence.variants.items():
             for reason in evidence.reasons:
@@ -88,6 +90,16 @@ def _describe(bundle: Bundle) -> None:
         f"  times   {host}",
     ):
         show.out.print(line, soft_wrap=True)
+
+
+def _steps(evidence: Evidence) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: the model as it came, then after each step."""
+    figures = list(evidence.framework)
+    rows = [["as it came", *(show.figure(evidence.start.get(name)) for name in figures), "", ""]]
+    for step in evidence.steps:
+        accuracy = (show.figure(step.accuracy.get(name)) for name in figures)
+        rows.append([step.kind, *accuracy, f"{step.macs / 1e6:.1f} M", f"{step.parameters / 1e6:.2f} M"])
+    return ["after", *figures, "multiply-adds", "parameters"], rows
 
 
 def _accuracy(bundle: Bundle) -> tuple[list[str], list[list[str]]]:

@@ -117,6 +117,9 @@ def test_a_model_is_trained_and_its_bundle_tells_what_the_step_brought(shop):
     built.write(shop / "colours.ekb")
     with Bundle.open(shop / "colours.ekb") as bundle:
         assert bundle.manifest.evidence == evidence
+    command = [sys.executable, "-c", "from edgekit.cli import main; main()", "inspect", str(shop / "colours.ekb")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert any(line.split()[:2] == ["train", f"{step.accuracy['top1']:.4f}"] for line in told)
 
 
 def test_a_finished_step_is_not_done_again_and_a_changed_one_is(shop):
