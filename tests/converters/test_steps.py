@@ -25,10 +25,10 @@ from edgekit.converters.stepping import Workplace, run_steps, start_key
 from edgekit.errors import ConversionError, SettingsError
 from edgekit.preprocess import preprocess
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NET = '''
 from torch import nn
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 def build(width=32):
     """Mean colours, with channels to spare."""
@@ -117,8 +117,7 @@ def test_a_model_is_trained_and_its_bundle_tells_what_the_step_brought(shop):
     built.write(shop / "colours.ekb")
     with Bundle.open(shop / "colours.ekb") as bundle:
         assert bundle.manifest.evidence == evidence
-    command = [sys.executable, "-c", "from edgekit.cli import main; main()", "inspect", str(shop / "colours.ekb")]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    told = CliRunner().invoke(app, ["inspect", str(shop / "colours.ekb")]).stdout.splitlines()
     assert any(line.split()[:2] == ["train", f"{step.accuracy['top1']:.4f}"] for line in told)
 
 
