@@ -1,7 +1,8 @@
 """Kills the process that writes to the outbox, with SIGKILL and at any moment, and looks for what it said was stored.
 
 The writer says over a pipe which events `put` has stored and which it is about to acknowledge. The control says so
-before it puts them.
+before it puts them. A kill comes after a drawn number of such words and not only after a drawn time, so that a disk
+that takes its time over every fsync is killed in the middle of its work as often as a quick one.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from edgekit.outbox import Outbox
 PROMISE = "every event that was stored before its writer was killed is there for the next one"
 SINKS = ("broker",)
 LIVES = 20  # writers one after the other on the same file
-LONGEST_S = 0.03
+MOST_WORDS = 40
+LONGEST_S = 0.005  # from the last word that was waited for until the kill
 OPENING_S = 0.005
+PATIENCE_S = 10.0  # for a writer that has nothing to say any more
 _FAULTS = ("lost", "damaged", "came_back")
 
 
@@ -61,25 +64,34 @@ def _kills(times: int, seed: int, early: bool, progress: Callable[[int, int], No
 
 
 def _one_life(path: Path, draw: random.Random, early: bool) -> list[str]:
-    """Start a writer, kill it after some time; the lines that it has said."""
+    """Start a writer, kill it at some moment; the lines that it has said."""
     ear, mouth = os.pipe()
     seed, boot = draw.getrandbits(32), f"{draw.getrandbits(48):012x}"
-    # Most of them once they have spoken, so that a slow start does not make all kills fall into it
-    after_first_word = draw.random() < 0.8
-    wait_s = draw.uniform(0, LONGEST_S if after_first_word else OPENING_S)
+    words = draw.randint(1, MOST_WORDS) if draw.random() < 0.8 else 0  # none: most likely while it opens its file
+    wait_s = draw.uniform(0, LONGEST_S if words else OPENING_S)
     child = os.fork()  # the parent is warm, so the writer begins at once
     if child == 0:
         os.close(ear)
         _write_until_killed(path, mouth, Author("cart-17", boot), random.Random(seed), early)
     os.close(mouth)
-    if after_first_word:
-        select.select([ear], [], [], 10.0)
+    said = _listen(ear, words)
     time.sleep(wait_s)
     os.kill(child, signal.SIGKILL)
-    with open(ear, encoding="ascii") as lines:
-        said = lines.read().splitlines(keepends=True)
+    with open(ear, "rb") as rest:
+        said += rest.read()
     os.waitpid(child, 0)
-    return [line.strip() for line in said if line.endswith("\n")]
+    return [line.decode("ascii").strip() for line in said.splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def _listen(ear: int, words: int) -> bytes:
+    """What the writer says until it has said so many words, or has been silent for `PATIENCE_S`."""
+    said = b""
+    while said.count(b"\n") < words and select.select([ear], [], [], PATIENCE_S)[0]:
+        heard = os.read(ear, 4096)
+        if not heard:
+            break
+        said += heard
+    return said
 
 
 def _write_until_killed(path: Path, mouth: int, author: Author, draw: random.Random, early: bool) -> NoReturn:
