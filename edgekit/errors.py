@@ -11,6 +11,7 @@ EdgekitError
 ├── SourceError         a camera, a video or a folder of pictures that gives no frames
 ├── DataError           a data set that cannot be read, or not as what it was said to be
 │   └── PictureError        a picture file that cannot be decoded; a SourceError too
+├── ResultError         a file of measurements that cannot be read, or not compared with another
 └── ConversionError     a trained model that could not be loaded, exported or quantized
     └── UnsupportedOperators  operators that no importer knows, all of them at once
 
@@ -60,6 +61,10 @@ class DataError(EdgekitError):
 
 class PictureError(DataError, SourceError):
     """A picture file cannot be decoded, whether a data set or a folder that is played as a camera holds it."""
+
+
+class ResultError(EdgekitError):
+    """A file of measurements cannot be read as one, or two of them cannot be compared."""
 
 
 class ConversionError(EdgekitError):
