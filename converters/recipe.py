@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from edgekit import schema
-from edgekit.contract import Format, HeadSpec, InputSpec
+from edgekit.contract import Format, HeadSpec, InputSpec, task_of
 from edgekit.converters.data import DataSpec
 from edgekit.converters.gate import Gate
 from edgekit.converters.load import ModelSpec
 from edgekit.converters.prune import Prune
 from edgekit.converters.quantize import Calibrator, Int8Settings
 from edgekit.converters.quantize.escalate import Repair
-from edgekit.converters.train.settings import Distill, FineTune, Loop, Train
+from edgekit.converters.train.settings import Distill, FineTune, Loop, Train, without_effect
 from edgekit.errors import SettingsError
 from edgekit.schema import STRICT, TaggedBy
 
@@ -116,10 +116,20 @@ class Recipe:
             raise ValueError("quantize is the last step, and there is one of it")
         if self.compression is not None and not any(isinstance(step, Prune) for step in self.steps):
             raise ValueError("[compression] judges what pruning cost, and steps holds no prune")
+        self._check_keep_float()
         self._check_training()
         self._check_validation()
 
+    def _check_keep_float(self) -> None:
+        made = {"tflite" if target == "tflite" else "onnx" for target in self.targets}
+        strange = sorted(set(self.quantize.keep_float) - made) if self.quantize is not None else []
+        if strange:
+            raise ValueError(f"keep_float names {strange[0]}, and none of the targets is made by way of it")
+
     def _check_training(self) -> None:
+        for step in self._learning:
+            for ignored in without_effect(step, task_of(self.head)):
+                raise ValueError(f"{step.kind}: {ignored} does nothing for a '{self.head.kind}' head; leave it out")
         learning = [step.kind for step in self.model_steps if isinstance(step, Loop)]
         told = " and ".join(dict.fromkeys([*learning, *["aware quantizing"] * (self.aware_step is not None)]))
         if told and self.training is None:
@@ -133,11 +143,15 @@ class Recipe:
             raise ValueError("training pictures are for steps that learn, and steps holds none")
 
     def _check_validation(self) -> None:
-        learning = [step for step in (*self.model_steps, self.aware_step) if isinstance(step, Loop)]
+        learning = self._learning
         if self.validation is not None and not learning:
             raise ValueError("validation pictures are for steps that learn, and steps holds none")
         if self.validation is None and any(step.patience is not None for step in learning):
             raise ValueError("patience needs [validation]: pictures by which training stops; or leave patience out")
+
+    @property
+    def _learning(self) -> list[Train | Distill | FineTune]:
+        return [step for step in (*self.model_steps, self.aware_step) if isinstance(step, Loop)]
 
     @property
     def quantize(self) -> Quantize | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from edgekit.contract import Softmax, task_of
+from edgekit.contract import task_of
 from edgekit.converters.data import Dataset
 from edgekit.converters.export import example_of, outputs_of
 from edgekit.converters.quantize import Int8Settings
@@ -18,7 +18,7 @@ from edgekit.converters.train.distill import distilling, load_teacher
 from edgekit.converters.train.feed import Feed
 from edgekit.converters.train.loop import fit
 from edgekit.converters.train.losses import loss_for
-from edgekit.converters.train.settings import Distill, FineTune, Loop, Train
+from edgekit.converters.train.settings import Distill, FineTune, Loop, Train, without_effect
 from edgekit.converters.train.validate import check_pictures, validation
 from edgekit.errors import ConversionError
 
@@ -60,6 +60,8 @@ def _prepared(module: nn.Module, int8: Int8Settings, pictures: Dataset, context:
 
 def training_pictures(name: str, loop: Loop, context: StepContext) -> Dataset:
     """The context's, once they were found to be what the step can learn from."""
+    for ignored in without_effect(loop, task_of(context.head)):
+        raise ConversionError(f"{name}: {ignored} does nothing for a '{context.head.kind}' head; leave it out")
     pictures = context.training
     if pictures is None:
         raise ConversionError(f"{name}: there are no pictures to learn from; add [training] to the recipe")
@@ -70,8 +72,6 @@ def training_pictures(name: str, loop: Loop, context: StepContext) -> Dataset:
         raise ConversionError(
             f"{name}: {pictures.source} shows one class only, '{only}': there is nothing to tell apart"
         )
-    if loop.mixup and not isinstance(context.head, Softmax):
-        raise ConversionError(f"{name}: mixup is for classifiers; the head is '{context.head.kind}'")
     return pictures
 
 

@@ -13,11 +13,11 @@ All three share one loop and its settings; only the defaults differ.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal
 
 from edgekit import schema
-from edgekit.contract import HeadSpec, InputSpec
+from edgekit.contract import HeadSpec, InputSpec, Task
 from edgekit.converters.load import ModelSpec
 from edgekit.converters.quantize import Int8Settings
 from edgekit.schema import STRICT
@@ -135,6 +135,25 @@ class Loop:
             raise ValueError(f"patience is a number of epochs, at least 1; got {self.patience}")
         if any(epochs < 0 for epochs in self.frozen.values()):
             raise ValueError(f"frozen is a number of epochs for each module, 0 or more; got {dict(self.frozen)}")
+
+
+# What a setting is for; a model that does another task never looks at it.
+_TASKS: Mapping[str, Task] = {
+    "label_smoothing": "classify",
+    "mixup": "classify",
+    "temperature": "classify",
+    "metric": "embed",
+}
+
+
+def without_effect(step: Loop, task: Task) -> tuple[str, ...]:
+    """Settings of `step` that were given and that training for `task` would ignore."""
+    usual = {
+        each.name: each.default if each.default_factory is MISSING else each.default_factory() for each in fields(step)
+    }
+    return tuple(
+        name for name, meant in _TASKS.items() if meant != task and name in usual and getattr(step, name) != usual[name]
+    )
 
 
 def deciding(step: object) -> dict[str, Any]:

@@ -281,6 +281,14 @@ def test_a_step_that_fails_is_named_and_those_before_it_stay_finished(shop):
         ("[compression]\nmax_drop = 0.1\n", "steps holds no prune"),
         ('[[steps]]\nkind = "train"\nepoch = 3\n', "unknown key .*did you mean 'epochs'"),
         (AWARE.replace("batch = 8", "int8 = {}"), "trains for the INT8 of its quantize step; leave int8 out"),
+        (
+            '[[steps]]\nkind = "finetune"\nmetric = { margin = 0.2 }\n',
+            "finetune: metric does nothing for a 'softmax' head",
+        ),
+        (
+            AWARE + 'keep_float = { tflite = ["*"] }\n',
+            "keep_float names tflite, and none",
+        ),
         ('[[steps]]\nkind = "trian"\n', "no kind 'trian'; there are: train, distill, prune, finetune, quantize"),
     ],
 )

@@ -21,6 +21,7 @@ from edgekit.converters.quantize import Int8Settings
 from edgekit.converters.train import Augment, FineTune, Train, run_train
 from edgekit.converters.train.feed import Feed
 from edgekit.converters.train.loop import fit, pace
+from edgekit.converters.train.settings import CosFace
 from edgekit.errors import ConversionError, PictureError, SettingsError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -199,7 +200,8 @@ REFUSED = [
         {},
         "train: frozen leaves nothing .* in epoch 1",
     ),
-    ({"mixup": 0.2}, {"head": Embedding()}, {}, "train: mixup is for classifiers; the head is 'embedding'"),
+    ({"mixup": 0.2}, {"head": Embedding()}, {}, "train: mixup does nothing for a 'embedding' head"),
+    ({"metric": CosFace(margin=0.2)}, {}, {}, "train: metric does nothing for a 'softmax' head"),
 ]
 
 
