@@ -17,12 +17,13 @@ import torch
 
 from edgekit.converters.export import example_of
 from edgekit.converters.finished import Finished
+from edgekit.converters.load import load_model
 from edgekit.converters.opened import Opened
 from edgekit.converters.prune import Prune
 from edgekit.converters.recipe import ModelStep
 from edgekit.converters.stepping import keyed, start_key
 from edgekit.converters.train.feed import Feed
-from edgekit.converters.train.settings import Loop
+from edgekit.converters.train.settings import Distill, Loop
 from edgekit.preprocess import preprocess
 
 _TIMES = 3
@@ -76,7 +77,10 @@ def _step(opened: Opened, name: str, step: ModelStep) -> Planned:
         return Planned(f"{name}: prune, export and measure", None)
     training = opened.pictures["training"]
     batches = step.epochs * Feed(training, opened.recipe.input, step, opened.recipe.seed).steps
-    seconds = _median_seconds(_training(opened, min(step.batch, len(training))))
+    batch = min(step.batch, len(training))
+    seconds = _median_seconds(_training(opened, batch))
+    if isinstance(step, Distill):
+        seconds += _median_seconds(_teaching(opened, step, batch))
     return Planned(f"{name}: {_epochs(opened, step)}", batches * seconds)
 
 
@@ -106,6 +110,20 @@ def _training(opened: Opened, batch: int) -> Callable[[], None]:
         sum(each.float().sum() for each in outputs).backward()
 
     return learn
+
+
+def _teaching(opened: Opened, step: Distill, batch: int) -> Callable[[], None]:
+    """The teacher's answers to a batch of noise."""
+    recipe = opened.recipe
+    spec, head = step.teacher_input or recipe.input, step.teacher_head or recipe.head
+    module = load_model(step.teacher, recipe.folder, spec, head).module
+    pictures = torch.rand(batch, *example_of(spec).shape[1:])
+
+    @torch.no_grad()
+    def teach() -> None:
+        module(pictures)
+
+    return teach
 
 
 def _median_seconds(run: Callable[[], None]) -> float:

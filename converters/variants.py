@@ -19,7 +19,9 @@ from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.export.to_tflite import to_tflite
 from edgekit.converters.judging import Judge, Judged, precision_of
 from edgekit.converters.ladder import export_divergence, int8_divergence
+from edgekit.converters.quantize import Calibrator
 from edgekit.converters.quantize.escalate import Escalation, Grade, quantize_until
+from edgekit.converters.quantize.static import Seen
 from edgekit.converters.recipe import Quantize, Recipe
 from edgekit.converters.scores import accuracy_of
 from edgekit.converters.steps import Progress
@@ -64,14 +66,22 @@ def make_variants(
     if step is None or calibration is None:
         return Variants(judged, {})
     int8 = {}
+    seen: dict[Format, dict[Calibrator, Seen]] = {"onnx": {}, "tflite": {}}
     for target in recipe.targets:
         start = (tflite if target == "tflite" else onnx)()
-        judged[f"{target}-int8"], int8[target] = _in_int8(target, start, step, calibration, judge, tell)
+        known = seen[start.artifact.format]
+        judged[f"{target}-int8"], int8[target] = _in_int8(target, start, known, step, calibration, judge, tell)
     return Variants(judged, int8)
 
 
 def _in_int8(
-    target: Format, start: Exported, step: Quantize, calibration: Dataset, judge: Judge, tell: Progress
+    target: Format,
+    start: Exported,
+    seen: dict[Calibrator, Seen],
+    step: Quantize,
+    calibration: Dataset,
+    judge: Judge,
+    tell: Progress,
 ) -> tuple[Judged, Escalation]:
     tensors = calibration.tensors(start.input)
     tries: dict[int, Judged] = {}
@@ -81,7 +91,7 @@ def _in_int8(
         return Grade(found.outcome, accuracy_of(found.score))
 
     settings = step.settings("tflite" if target == "tflite" else "onnx")
-    found = quantize_until(start, target, tensors, settings, graded, step.repair, tell)
+    found = quantize_until(start, target, tensors, settings, graded, step.repair, tell, seen)
     best = tries[id(found.best)]
     if best.outcome == "FAIL" and target != "openvino":  # whose file is made of the ONNX one
         best = best.because(int8_divergence(start, found.best, tensors[:_LOOKED_INTO]))

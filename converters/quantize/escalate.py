@@ -20,9 +20,9 @@ import numpy as np
 from edgekit.bundle import Outcome
 from edgekit.contract import Format
 from edgekit.converters.export import Exported
-from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.quantize import Calibrator, Int8Settings, check_patterns
 from edgekit.converters.quantize.for_onnx import OnnxNet
+from edgekit.converters.quantize.for_openvino import openvino_int8
 from edgekit.converters.quantize.for_tflite import TfliteNet
 from edgekit.converters.quantize.net import FloatNet
 from edgekit.converters.quantize.sensitivity import LayerSensitivity, sensitivity
@@ -98,10 +98,6 @@ class Escalation:
     def settings(self) -> Int8Settings:
         return self.chosen.settings
 
-    @property
-    def passed(self) -> bool:
-        return self.chosen.grade.outcome == "PASS"
-
 
 def open_net(exported: Exported) -> FloatNet:
     """A float file of `to_onnx` or `to_tflite` to look into; ValueError for OpenVINO's, which is made of ONNX's."""
@@ -118,17 +114,21 @@ def quantize_until(
     judge: Callable[[Exported], Grade],
     repair: Repair = Repair(),
     progress: Progress | None = None,
+    seen: dict[Calibrator, Seen] | None = None,
 ) -> Escalation:
     """INT8 as `settings` ask, then repaired until `judge` no longer says FAIL or nothing is left to try.
 
-    `start`: the float file, ONNX for target 'openvino' too. `judge` is given the artifact of `target`. Raises as
+    `start`: the float file, ONNX for target 'openvino' too. `judge` is given the artifact of `target`. `seen`: what
+    calibration saw of `start` so far; filled here, so that two targets of one file look at the pictures once. Raises as
     `quantize_onnx` does.
     """
     net = open_net(start)
     if (start.artifact.format == "tflite") != (target == "tflite"):
         raise ValueError(f"INT8 for {target} is not made of a {start.artifact.format} file")
     check_patterns(settings, (operator.name for operator in net.operators))
-    return _Workshop(net, target, calibration, judge, repair, progress or _untold).run(settings)
+    return _Workshop(net, target, calibration, judge, repair, progress or _untold, {} if seen is None else seen).run(
+        settings
+    )
 
 
 class _Workshop:
@@ -142,13 +142,14 @@ class _Workshop:
         judge: Callable[[Exported], Grade],
         repair: Repair,
         tell: Progress,
+        seen: dict[Calibrator, Seen],
     ) -> None:
         self.net, self.target, self.calibration = net, target, calibration
         self.judge, self.repair, self.tell = judge, repair, tell
         self.attempts: list[tuple[Attempt, Exported]] = []
         self.sensitive: tuple[LayerSensitivity, ...] = ()
         self._macs = {operator.name: operator.macs for operator in net.operators}
-        self._seen: dict[Calibrator, Seen] = {}
+        self._seen = seen
 
     def run(self, settings: Int8Settings) -> Escalation:
         self._try("as asked", settings)
@@ -189,7 +190,7 @@ class _Workshop:
 
     def _try(self, what: str, settings: Int8Settings) -> None:
         int8 = quantize_by(self.net, self._look(settings), settings)
-        artifact = as_openvino(int8) if self.target == "openvino" else int8
+        artifact = openvino_int8(int8) if self.target == "openvino" else int8
         self.attempts.append((Attempt(what, settings, self.judge(artifact), self._in_float(settings)), artifact))
 
     def _in_float(self, settings: Int8Settings) -> float:
@@ -199,7 +200,7 @@ class _Workshop:
     def _look(self, settings: Int8Settings) -> Seen:
         way = settings.calibration
         if way not in self._seen:
-            stage = f"calibrating {self.target} ({way})"
+            stage = f"calibrating {self.net.exported.artifact.format} ({way})"
             self._seen[way] = look(
                 self.net, self.calibration, settings, lambda done, total: self.tell(stage, done, total)
             )

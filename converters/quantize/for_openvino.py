@@ -1,16 +1,26 @@
-"""Static INT8 for OpenVINO: the QDQ file of `for_onnx`, as IR.
+"""Static INT8 for OpenVINO: the QDQ file of `for_onnx` as IR, less the roundings that stand in OpenVINO's way.
 
 One way to quantize serves both engines, and was the faster: MobileNetV2 took 1.25 ms so, 1.58 ms as quantized by NNCF
-(mixed preset) and 2.85 ms in float.
+(mixed preset) and 2.85 ms in float. Where an activation follows a convolution the two part, see `_without_roundings`.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+import onnx
+
+from edgekit.contract import Artifact
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.quantize import Calibration, Int8Settings
 from edgekit.converters.quantize.for_onnx import quantize_onnx
 from edgekit.converters.steps import Count
+
+_CONVOLUTIONS = {"Conv", "ConvTranspose"}
+_ACTIVATIONS = {"Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "Sigmoid", "Tanh"}
 
 
 def quantize_openvino(
@@ -21,6 +31,50 @@ def quantize_openvino(
 ) -> Exported:
     """A float file of `to_onnx` as IR in INT8; arguments and errors as for `quantize_onnx`.
 
-    Where the ONNX file is quantized anyway, `as_openvino(quantize_onnx(...))` is the same and calibrates once.
+    Where the ONNX file is quantized anyway, `openvino_int8(quantize_onnx(...))` is the same and calibrates once.
     """
-    return as_openvino(quantize_onnx(exported, calibration, settings, progress))
+    return openvino_int8(quantize_onnx(exported, calibration, settings, progress))
+
+
+def openvino_int8(int8: Exported) -> Exported:
+    """A QDQ file of `quantize_onnx` as IR."""
+    model = onnx.load_from_string(int8.artifact.model)
+    _without_roundings(model)
+    return as_openvino(replace(int8, artifact=Artifact("onnx", model.SerializeToString(deterministic=True))))
+
+
+def _without_roundings(model: onnx.ModelProto) -> None:
+    """Takes out the roundings between a convolution, the activation behind it, and the product that makes it a swish.
+
+    ONNX Runtime has no integer convolution without a rounded output. OpenVINO has, and computes the activation within
+    the convolution's kernel; a rounding between them makes a kernel of its own of each, which costs what INT8 wins, and
+    is compiled at every start. YOLOX-nano at 320 took 11.2 ms with them, 8.5 ms without and 11.4 ms in float; loading
+    what was compiled before took 0.79 CPU-s and 0.14; raw outputs were off by 0.0080 and 0.0056 (one thread, openvino
+    2026.4.1).
+    """
+    made = {name: node for node in model.graph.node for name in node.output}
+    users = defaultdict(list)
+    for node in model.graph.node:
+        for name in node.input:
+            users[name].append(node)
+    for node in model.graph.node:
+        source = made.get(_rounded_by(node, made) or "")
+        readers = users[node.output[0]]
+        if source is not None and _within_a_kernel(source.op_type, {reader.op_type for reader in readers}):
+            for reader in readers:
+                reader.input[:] = [source.output[0] if name == node.output[0] else name for name in reader.input]
+
+
+def _within_a_kernel(source: str, users: set[str]) -> bool:
+    """Whether what lies between these operators is a convolution's activation, or a part of it."""
+    if source in _CONVOLUTIONS:
+        return bool(users & _ACTIVATIONS) and users <= {*_ACTIVATIONS, "Mul"}
+    return source in _ACTIVATIONS and users == {"Mul"}
+
+
+def _rounded_by(node: onnx.NodeProto, made: Mapping[str, onnx.NodeProto]) -> str | None:
+    """The tensor that this operator gives back after its trip through 8 bits; None where it does no such thing."""
+    if node.op_type != "DequantizeLinear":
+        return None
+    quantizer = made.get(node.input[0])
+    return quantizer.input[0] if quantizer is not None and quantizer.op_type == "QuantizeLinear" else None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from edgekit.contract import Artifact, Format
 from edgekit.converters.export.to_tflite import operator_names
-from edgekit.converters.quantize.coverage import coverage_of, optimized, running, taken
+from edgekit.converters.quantize.coverage import optimized, running, taken
 
 # What moves values and computes none, and what turns them from float to 8 bits and back.
 _ORT_MOVES = {
@@ -40,12 +40,6 @@ def operators_in_float(artifact: Artifact) -> Mapping[str, int]:
         "tflite": _in_litert,
     }
     return dict(Counter(ways[artifact.format](artifact)).most_common())
-
-
-def why_not_faster(artifact: Artifact) -> str:
-    """For a report: '52 of 53 convolutions and products in INT8; in float: HARD_SWISH x19, MUL x10'."""
-    kinds = ", ".join(f"{kind} x{count}" for kind, count in operators_in_float(artifact).items())
-    return f"{coverage_of(artifact)} convolutions and products in INT8; in float: {kinds or 'nothing'}"
 
 
 def _in_onnxruntime(artifact: Artifact) -> Iterator[str]:

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from edgekit.contract import Artifact, Format, InputSpec
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
+from edgekit.converters.export.to_openvino import as_openvino
 from edgekit.converters.export.to_tflite import operator_names, to_tflite
 from edgekit.converters.quantize import Int8Settings
-from edgekit.converters.quantize.coverage import Coverage, coverage_of
+from edgekit.converters.quantize.coverage import Coverage, coverage_of, running
 from edgekit.converters.quantize.for_onnx import quantize_onnx
-from edgekit.converters.quantize.for_openvino import quantize_openvino
+from edgekit.converters.quantize.for_openvino import openvino_int8, quantize_openvino
 from edgekit.converters.quantize.for_tflite import quantize_tflite
 from edgekit.engines import open_session
 from edgekit.errors import ConversionError, EngineError, SettingsError
@@ -275,3 +276,46 @@ def test_mobilenet_v2_with_its_real_weights(target: Format, data: Path) -> None:
     assert likeness(float_file.artifact, int8, seen[16:]) > 0.98
     ruined = quantize(float_file, seen[:16], Int8Settings(per_channel=False)).artifact
     assert likeness(float_file.artifact, ruined, seen[16:]) < 0.5
+
+
+class Swish(nn.Module):
+    """Two convolutions with an activation each; where `skips`, what the first one gives is also read by an addition."""
+
+    def __init__(self, activation: type[nn.Module], skips: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.last = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3, 1, 1), nn.Conv2d(16, 8, 1)
+        self.activation, self.skips = activation(), skips
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        z = self.activation(self.second(self.activation(y)))
+        return self.last(z + y if self.skips else z)
+
+
+@pytest.mark.parametrize("activation", [nn.SiLU, nn.Hardswish, nn.LeakyReLU])
+def test_openvino_computes_an_activation_within_the_convolutions_kernel_and_more_exactly(
+    activation: type[nn.Module], spec: InputSpec, raw_pictures: list[np.ndarray]
+) -> None:
+    """Beside the convolutions one operator in 8 bits is left, which makes floats of the picture."""
+    float_file = to_onnx(Swish(activation).eval(), spec)
+    int8 = quantize_onnx(float_file, raw_pictures[:8])
+    fused, as_it_is = openvino_int8(int8).artifact, as_openvino(int8).artifact
+    assert coverage_of(fused) == Coverage(3, 3)
+    assert computing(fused) == ["Convolution"] * 3 + ["Subgraph"]
+    seen = raw_pictures[8:]
+    assert likeness(float_file.artifact, fused, seen) > likeness(float_file.artifact, as_it_is, seen)
+
+
+def test_what_an_addition_reads_as_well_stays_rounded_for_openvino(
+    spec: InputSpec, raw_pictures: list[np.ndarray]
+) -> None:
+    net = Swish(nn.SiLU, skips=True).eval()
+    int8 = quantize_onnx(to_onnx(net, spec), raw_pictures[:8])
+    assert len(computing(openvino_int8(int8).artifact)) > 4
+
+
+def computing(artifact: Artifact) -> list[str]:
+    """The operators in 8 bits, as OpenVINO runs the file, without those that only move values."""
+    moves = ("Const", "Input", "Output", "Reorder", "Reshape", "Transpose")
+    return sorted(kind for kind, precision in running(artifact) if precision in ("u8", "i8") and kind not in moves)
