@@ -11,6 +11,7 @@ cannot be written to costs a warning.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -49,7 +50,7 @@ def key_of(*parts: bytes) -> str:
 
 @dataclass(frozen=True)
 class CompiledModels:
-    """A folder of compiled models, of which the `most` last written stay: an update leaves old ones behind."""
+    """A folder of compiled models, of which the `most` last used stay: an update leaves old ones behind."""
 
     folder: Path
     most: int = 16
@@ -68,6 +69,7 @@ class CompiledModels:
         if hashlib.sha256(compiled).digest() != digest:
             log.warning("%s is damaged and not used; it is written anew", path)
             return None
+        self._used(path)
         return compiled
 
     def write(self, key: str, compiled: bytes) -> None:
@@ -86,13 +88,18 @@ class CompiledModels:
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.blob"
 
+    def _used(self, path: Path) -> None:
+        """A file's time of writing is when it was last used. Who may only read keeps what others write."""
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
     def _forget_the_oldest(self) -> None:
-        paths = sorted(self.folder.glob("*.blob"), key=_written_at)  # half-written ones of the killed are among them
+        paths = sorted(self.folder.glob("*.blob"), key=_used_at)  # half-written ones of the killed are among them
         for path in paths[: -self.most]:
             path.unlink(missing_ok=True)
 
 
-def _written_at(path: Path) -> int:
+def _used_at(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:

@@ -47,13 +47,14 @@ def test_a_folder_that_cannot_be_made_costs_a_warning(tmp_path, caplog):
     assert "not kept, so every start compiles anew" in caplog.text
 
 
-def test_the_last_written_stay(kept):
-    few = replace(kept, most=2)
+def test_the_last_used_stay(kept):
+    few = replace(kept, most=3)
     for second, key in enumerate(("a", "b", "c")):
         few.write(key, key.encode())
         os.utime(few.folder / f"{key}.blob", (second, second))
+    few.read("a")
     few.write("d", b"d")
-    assert [few.read(key) for key in "abcd"] == [None, None, b"c", b"d"]
+    assert [few.read(key) for key in "abcd"] == [b"a", None, b"c", b"d"]
 
 
 def test_a_model_that_another_process_has_just_forgotten_is_no_reason_for_a_warning(kept, caplog):
