@@ -42,7 +42,8 @@ _UNPLANNED = Plans(())  # the profile's choice is measured, not what `edgekit pl
 class Watching(Protocol):
     """What looks at the host meanwhile; `looks` has all that it saw."""
 
-    looks: Sequence[Look]
+    @property
+    def looks(self) -> Sequence[Look]: ...
 
 
 Judge: TypeAlias = Callable[[Environment, Sequence[Look], Sequence[Executed], bool], Validity]

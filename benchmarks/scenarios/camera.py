@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from edgekit.benchmarks.result import Executed
 from edgekit.benchmarks.scenario import Camera
@@ -33,13 +33,19 @@ def run_camera(
     for answer in answers:
         warm_up(answer, sight.in_memory, clock)
     slices = 1 if len(subjects) == 1 else SLICES
-    due = Due(scenario.fps, scenario.seconds / slices)
+    seconds = scenario.seconds / slices
+    due = Due(scenario.fps, seconds)
     tell = Seconds(progress, f"a camera of {scenario.fps:g}/s", scenario.seconds * len(subjects))
-    for turn in range(slices):
-        for i in list(range(len(subjects)))[:: -1 if turn % 2 else 1]:
-            with sight.cameras(due, clock, WARM_UP + turn * due.frames) as cameras:
-                seen = answered(cameras, answers[i : i + 1], clock)
-                for each in tell.passing(seen, clock.now(), scenario.seconds / slices):
-                    tapes[i].record(each)
-                tapes[i].count(cameras)
+    for turn, i in _turns(slices, len(subjects)):
+        with sight.cameras(due, clock, WARM_UP + turn * due.frames) as cameras:
+            for each in tell.passing(answered(cameras, answers[i : i + 1], clock), clock.now(), seconds):
+                tapes[i].record(each)
+        tapes[i].count(cameras)
     return tuple(subject.executed(frames=tape.frames()) for subject, tape in zip(subjects, tapes, strict=True))
+
+
+def _turns(slices: int, subjects: int) -> Iterator[tuple[int, int]]:
+    """Which subject is next in which slice: 0 1 2, 2 1 0, 0 1 2, ..."""
+    for turn in range(slices):
+        order = range(subjects) if turn % 2 == 0 else reversed(range(subjects))
+        yield from ((turn, i) for i in order)

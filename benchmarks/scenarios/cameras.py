@@ -64,8 +64,8 @@ class Due:
         return (number + camera / self.streams) / self.fps
 
     def newest(self, camera: int, seconds: float) -> int:
-        """The number of its newest frame, -1 before the first."""
-        return min(int(seconds * self.fps - camera / self.streams + 1 + _EARLY) - 1, self.frames - 1)
+        """The number of its newest frame, -1 before the first; `frames` or more once it has ended."""
+        return int(seconds * self.fps - camera / self.streams + 1 + _EARLY) - 1
 
 
 class FilmCameras(Cameras):
@@ -89,15 +89,17 @@ class FilmCameras(Cameras):
                 clock.sleep(self._next_at(taken) - seconds)
                 continue
             number = due.newest(camera, seconds)
-            self.dropped[camera] += number - taken[camera] - 1
+            self.dropped[camera] += min(number, due.frames) - taken[camera] - 1
             taken[camera], turn = number, camera + 1
+            if number >= due.frames:  # the next one would have come: the last one is dropped like any other
+                continue
             yield Taken(camera, self._film.frame(self._first + number, started + due.at(camera, number), camera), 0.0)
 
     def _ready(self, taken: Sequence[int], turn: int, seconds: float) -> int | None:
         """The first camera from `turn` on, all around, that has a new frame."""
         for step in range(len(taken)):
             camera = (turn + step) % len(taken)
-            if self._due.newest(camera, seconds) > taken[camera]:
+            if taken[camera] < min(self._due.newest(camera, seconds), self._due.frames - 1):
                 return camera
         return None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+
+import numpy as np
 
 from edgekit.benchmarks.scenarios.cameras import Cameras, Due, FilmCameras
 from edgekit.benchmarks.scenarios.clock import Clock
@@ -14,7 +16,9 @@ from edgekit.errors import BundleError, SourceError
 from edgekit.frames import Frame, Image
 from edgekit.runtime.sources import Capture, Pictures, open_source
 
-HELD = 30  # frames for which a still picture is shown: a tracker would follow nothing through a new one each time
+# Frames for which a still is shown. A tracker would follow nothing through a new picture each time, and has by then
+# forgotten what it saw one picture before (30 frames), so that a classifier has new things to look at.
+HELD = 45
 _MOST_BYTES = 64 << 20  # of pictures in memory, which is 24 of 1280x720: a board has little to spare
 
 
@@ -61,12 +65,17 @@ Sight: TypeAlias = Film | Clip
 
 def golden_film(bundle: Bundle) -> Film:
     """The bundle's golden pictures; `BundleError` where it has none."""
-    pictures = tuple(each.image for each in bundle.golden())
+    pictures = [each.image for each in bundle.golden()]
     if not pictures:
         raise BundleError(
             f"{bundle.path} holds no golden frame to measure with: build it with golden = 1 or more, or name a --source"
         )
-    return Film("the bundle's golden pictures", pictures, HELD)
+    return still_film("the bundle's golden pictures", pictures)
+
+
+def still_film(name: str, pictures: Sequence[Image]) -> Film:
+    """Stills, each `HELD` frames long, then all of them mirrored: even the things of a single one come and go."""
+    return Film(name, (*pictures, *(np.ascontiguousarray(each[:, ::-1]) for each in pictures)), HELD)
 
 
 def open_sight(address: str) -> Sight:
@@ -77,10 +86,12 @@ def open_sight(address: str) -> Sight:
     with open_source(address) as source:
         if source.live:
             raise SourceError(f"{source.name} is a camera: a bench needs what can be played again, such as a recording")
-        held = HELD if isinstance(source, Pictures) else 1
-        film = Film(source.name, tuple(_fitting(source)), held)
-    if not film.pictures:
+        pictures = tuple(_fitting(source))
+    if not pictures:
         raise SourceError(f"{source.name} holds no frame")
+    if isinstance(source, Pictures):
+        return still_film(source.name, pictures)
+    film = Film(source.name, pictures)
     return Clip(address, film) if isinstance(source, Capture) else film
 
 

@@ -81,10 +81,12 @@ class PlayedCameras(Cameras):
                 image = next(self._pictures[camera])
                 frame = Frame(image, self._first + number, due_at, f"camera {camera}")
                 self._put(Taken(camera, frame, (self._now() - due_at) * 1e3))
+            self._stop.wait(max(0.0, started + self._due.at(camera, self._due.frames) - self._now()))
         except BaseException as error:  # noqa: BLE001  (not swallowed: _take() raises it in the loop's thread)
             self._error = error
         finally:
-            with self._changed:
+            with self._changed:  # the next frame would have come: the last one is dropped like any other
+                self.dropped[camera] += self._waiting.pop(camera, None) is not None
                 self._playing -= 1
                 self._changed.notify()
 

@@ -12,7 +12,8 @@ from edgekit.benchmarks.scenarios.clock import Clock
 from edgekit.benchmarks.scenarios.film import Film
 from edgekit.benchmarks.scenarios.subject import Answer
 
-STAGES = ("capture", "preprocess", "detect", "embed", "decode", "track", "crop", "classify", "event")
+STAGES = ("preprocess", "detect", "embed", "decode", "track", "crop", "classify", "event")
+_DID_NOT_RUN = (0.0,) * len(STAGES)
 WARM_UP = 10  # frames that are answered and not counted: an engine builds its kernels in the first
 
 
@@ -24,6 +25,7 @@ class Answered(NamedTuple):
     frame_ms: float
     cpu_ms: float
     age_ms: float
+    capture_ms: float
     stages_ms: Mapping[str, float]
 
 
@@ -35,7 +37,7 @@ def answered(cameras: Cameras, answers: Sequence[Answer], clock: Clock) -> Itera
         stages_ms = answers[camera](frame)
         at, computed = now(), cpu() - computed
         frame_ms, age_ms = (at - started) * 1e3, (at - frame.taken_at) * 1e3
-        yield Answered(camera, at, frame_ms, computed * 1e3, age_ms, {**stages_ms, "capture": capture_ms})
+        yield Answered(camera, at, frame_ms, computed * 1e3, age_ms, capture_ms, stages_ms)
 
 
 def warm_up(answer: Answer, film: Film, clock: Clock) -> None:
@@ -47,22 +49,19 @@ def warm_up(answer: Answer, film: Film, clock: Clock) -> None:
 class Tape:
     """Records one camera's answers. began: when the measurement did, on the monotonic clock.
 
-    In arrays, since the garbage collector walks through lists, the longer the slower, and runs as it does in a shop.
+    All in one array: the garbage collector, which runs as it does in a shop, would walk through lists, the longer the
+    slower, and one call a frame finds less of itself gone from the caches after an engine's run.
     """
 
     def __init__(self, began: float) -> None:
         self._began = began
-        self._at_s, self._frame_ms, self._cpu_ms, self._age_ms = (array("d") for _ in range(4))
-        self._stages_ms = {stage: array("d") for stage in STAGES}
+        self._rows = array("d")
         self._arrived = self._dropped = 0
 
     def record(self, each: Answered) -> None:
-        self._at_s.append(each.at - self._began)
-        self._frame_ms.append(each.frame_ms)
-        self._cpu_ms.append(each.cpu_ms)
-        self._age_ms.append(each.age_ms)
-        for stage, times in self._stages_ms.items():
-            times.append(each.stages_ms.get(stage, 0.0))
+        _, at, frame_ms, cpu_ms, age_ms, capture_ms, stages_ms = each
+        stages = map(stages_ms.get, STAGES, _DID_NOT_RUN)
+        self._rows.extend((at - self._began, frame_ms, cpu_ms, age_ms, capture_ms, *stages))
 
     def count(self, cameras: Cameras) -> None:
         """What came and what was dropped, of a camera that has ended."""
@@ -71,15 +70,10 @@ class Tape:
 
     def frames(self) -> Frames:
         """All of it; of the stages those that ran."""
-        return Frames(
-            tuple(self._at_s),
-            tuple(self._frame_ms),
-            tuple(self._cpu_ms),
-            tuple(self._age_ms),
-            {stage: tuple(times) for stage, times in self._stages_ms.items() if any(times)},
-            self._arrived,
-            self._dropped,
-        )
+        width = 5 + len(STAGES)
+        at_s, frame_ms, cpu_ms, age_ms, *stages = (tuple(self._rows[i::width]) for i in range(width))
+        stages_ms = {name: times for name, times in zip(("capture", *STAGES), stages, strict=True) if any(times)}
+        return Frames(at_s, frame_ms, cpu_ms, age_ms, stages_ms, self._arrived, self._dropped)
 
 
 def transposed(stages_ms: Iterable[Mapping[str, float]]) -> dict[str, tuple[float, ...]]:
