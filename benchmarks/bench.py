@@ -72,7 +72,7 @@ def bench(
     A variant whose engine is not here is reported in `not_run`; one that was named is an error instead, and so is a
     host that can run none. An exception, Ctrl-C's too, ends it without a result: half a run is none.
     """
-    _check(bundle, scenario, classifier, source)
+    _check(bundle, profile, scenario, classifier, source)
     if isinstance(scenario, Sustained) and not variants:
         variants = (choose(bundle, profile, plans=_UNPLANNED).variant.name,)
     with ExitStack() as opened:
@@ -113,9 +113,14 @@ def against_float(result: Result) -> dict[str, dict[str, float]]:
     return {name: vars(ratio(held[name], held[float_])) for name, float_ in pairs.items() if float_ in held}
 
 
-def _check(bundle: Bundle, scenario: Scenario, classifier: Bundle | None, source: str | None) -> None:
-    if isinstance(scenario, ColdStart) and (classifier is not None or source is not None):
-        raise ValueError("a cold start is one model's, up to one black picture: it has no classifier and no source")
+def _check(
+    bundle: Bundle, profile: DeviceProfile, scenario: Scenario, classifier: Bundle | None, source: str | None
+) -> None:
+    if isinstance(scenario, ColdStart):
+        if classifier is not None or source is not None:
+            raise ValueError("a cold start is one model's, up to one black picture: it has no classifier and no source")
+        if profile != DeviceProfile.load(profile.name):
+            raise ValueError(f"a cold start loads its profile by name, and '{profile.name}' is another one than given")
     if classifier is not None and (bundle.manifest.task != "detect" or classifier.manifest.task != "classify"):
         raise ContractError(
             f"a classifier runs behind a detector; {bundle.path} does '{bundle.manifest.task}' and {classifier.path} "

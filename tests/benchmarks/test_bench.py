@@ -79,7 +79,7 @@ def test_every_stage_from_a_camera_to_the_event_is_told(cascade):
 
 @pytest.mark.parametrize(
     "scenario",
-    [FEW, Camera(fps=50, seconds=0.2), Streams(fps=10, window_s=0.3, most=1), ColdStart(starts=1)],
+    [FEW, Camera(fps=50, seconds=0.2), Streams(fps=10, window_s=0.3, most=1)],
     ids=lambda scenario: scenario.kind,
 )
 def test_what_a_scenario_leaves_can_be_kept_read_again_and_put_in_a_table(scenario, bundle):
@@ -137,11 +137,13 @@ def test_a_run_that_is_stopped_leaves_no_result_and_closes_its_engines(bundle):
             task(np.zeros((8, 8, 3), np.uint8))
 
 
-def test_what_makes_no_sense_is_refused_before_anything_is_opened(bundle, cascade, tmp_path):
+def test_what_makes_no_sense_is_refused_before_anything_is_opened(bundle, cascade):
     detector, classifier, _ = cascade
     with pytest.raises(ContractError, match="a classifier runs behind a detector"):
         bench(classifier, GENERIC, FEW, classifier=detector)
     with pytest.raises(ValueError, match="no classifier and no source"):
         bench(bundle, GENERIC, ColdStart(), source="scene:shelf")
+    with pytest.raises(ValueError, match="'generic' is another one than given"):
+        bench(bundle, dataclasses.replace(GENERIC, notes=("changed",)), ColdStart())
     with pytest.raises(BundleError, match=r"no golden frame.*name a --source"):
         bench(detector, GENERIC, FEW)

@@ -6,8 +6,10 @@ import pytest
 from tiny import golden_bundle
 
 from edgekit.benchmarks.bench import bench
+from edgekit.benchmarks.result import Result
 from edgekit.benchmarks.scenario import ColdStart
 from edgekit.benchmarks.scenarios.cold_start import bare_start, start
+from edgekit.benchmarks.table import columns, rows
 from edgekit.bundle import Bundle
 from edgekit.errors import EngineError
 from edgekit.profile import DeviceProfile
@@ -25,6 +27,8 @@ def test_variants_start_in_turn_and_a_start_is_import_then_load_then_answer(bund
         found = bench(opened, profile, ColdStart(starts=1), progress=lambda *each: told.append(each))
     assert [each.variant for each in found.variants] == ["onnx-float", "tflite-float"]
     assert told[-1] == ("cold starts", 4, 4)  # with one of each that fills the disk's cache
+    assert Result.parse(found.text(), "it") == found
+    assert {len(row) for row in rows(found)} == {len(columns(found))}
     for each in found.variants:
         (begun,) = each.starts
         assert 0 < begun.import_s < begun.import_s + begun.load_s < begun.wall_s
