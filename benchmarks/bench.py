@@ -77,7 +77,7 @@ def bench(
         variants = (choose(bundle, profile, plans=_UNPLANNED).variant.name,)
     with ExitStack() as opened:
         sight = golden_film(bundle) if source is None else open_sight(source)
-        recognise = None if classifier is None else opened.enter_context(_open_classifier(classifier, profile))
+        recognise = None if classifier is None else opened.enter_context(_open_classifier(classifier, profile, sight))
         tasks, not_run = _open_tasks(bundle, profile, variants, opened)
         subjects = [Subject(name, task, _pipeline(task, recognise, clock)) for name, task in tasks.items()]
         before = look_around(installed())
@@ -170,9 +170,11 @@ def _open_tasks(
     return tasks, not_run
 
 
-def _open_classifier(bundle: Bundle, profile: DeviceProfile) -> Classifier:
+def _open_classifier(bundle: Bundle, profile: DeviceProfile, sight: Sight) -> Classifier:
+    """Warm: its first run builds its kernels, and the frame with the first new thing is not to wait for that."""
     task = open_task(bundle, profile, plans=_UNPLANNED)
     assert isinstance(task, Classifier), "its manifest says so"
+    task(sight.in_memory.pictures[0])
     return task
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from edgekit.benchmarks.plots import strips
 from edgekit.benchmarks.result import Executed, Frames, Result
-from edgekit.benchmarks.scenario import Scenario, Sustained
+from edgekit.benchmarks.scenario import Streams, Sustained
 from edgekit.benchmarks.scenarios.sustained import burst, steady, sustained, sustained_over_burst
 from edgekit.bundle import Bundle
 from edgekit.measure import Samples
@@ -101,7 +101,8 @@ def _camera(each: Executed, _: Result) -> Cells:
 
 
 def _sustained(each: Executed, result: Result) -> Cells:
-    frames, scenario = _frames(each), _as_sustained(result.scenario)
+    assert isinstance(result.scenario, Sustained)
+    frames, scenario = _frames(each), result.scenario
     times = _of(frames.frame_ms, frames.cpu_ms)
     return [
         _ms(times.percentile(50)),
@@ -114,9 +115,11 @@ def _sustained(each: Executed, result: Result) -> Cells:
     ]
 
 
-def _streams(each: Executed, _: Result) -> Cells:
+def _streams(each: Executed, result: Result) -> Cells:
+    assert isinstance(result.scenario, Streams)
     held = [min(window.fps) for window in each.windows if window.streams == each.streams and window.passed]
-    return [str(each.streams), f"{min(held):.2f}" if held else "n/a", str(len(each.windows))]
+    bound = " or more" if each.streams == result.scenario.most else ""
+    return [f"{each.streams}{bound}", f"{min(held):.2f}" if held else "n/a", str(len(each.windows))]
 
 
 def _cold_start(each: Executed, _: Result) -> Cells:
@@ -137,11 +140,6 @@ _CELLS: dict[str, Callable[[Executed, Result], Cells]] = {
 def _frames(each: Executed) -> Frames:
     assert each.frames is not None, "this scenario keeps frames"
     return each.frames
-
-
-def _as_sustained(scenario: Scenario) -> Sustained:
-    assert isinstance(scenario, Sustained)
-    return scenario
 
 
 def _of(wall_ms: Sequence[float], cpu_ms: Sequence[float]) -> Samples:

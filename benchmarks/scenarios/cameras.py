@@ -69,7 +69,8 @@ class Due:
 
 
 class FilmCameras(Cameras):
-    """Cameras that show a film from memory: no capture and no decoding is in it, and no thread beside the loop's."""
+    """Cameras that show a film from memory: no capture and no decoding is in it, and no thread beside the loop's. How
+    late the system wakes the loop for a frame is in that frame's age."""
 
     def __init__(self, film: Film, due: Due, clock: Clock, first: int = 0) -> None:
         self.arrived = [due.frames] * due.streams

@@ -70,18 +70,13 @@ def search(trial: Trial, scenario: Streams, first: int = 1) -> tuple[int, tuple[
 def _holds(trial: Trial, scenario: Streams, streams: int) -> tuple[bool, list[Window]]:
     tried: list[Window] = []
     in_a_row = 0  # windows that passed; below 0: that failed
-    while abs(in_a_row) < scenario.windows and len(tried) < _at_most(scenario):
+    while abs(in_a_row) < scenario.windows and len(tried) <= 2 * scenario.windows:  # only now and then has failed
         fps = tuple(trial(streams))
         least = scenario.tolerance * scenario.fps - (scenario.hysteresis_fps if tried else 0.0)
         passed = min(fps) >= least
         in_a_row = max(in_a_row, 0) + 1 if passed else min(in_a_row, 0) - 1
         tried.append(Window(streams, fps, passed))
     return in_a_row >= scenario.windows, tried
-
-
-def _at_most(scenario: Streams) -> int:
-    """Windows for one number of cameras: one that passes only now and then has failed."""
-    return 2 * scenario.windows + 1
 
 
 def _density(scenario: Streams, subject: Subject, sight: Sight, clock: Clock, progress: Progress | None) -> Executed:
@@ -91,11 +86,12 @@ def _density(scenario: Streams, subject: Subject, sight: Sight, clock: Clock, pr
     numbers = itertools.count(WARM_UP, Due(scenario.fps, scenario.window_s).frames)
 
     def trial(streams: int) -> Sequence[float]:
-        if progress is not None:
-            progress(f"{subject.name}, cameras: {streams}", tried[streams], _at_most(scenario))
-        tried[streams] += 1
         with sight.cameras(Due(scenario.fps, scenario.window_s, streams), clock, next(numbers)) as cameras:
-            return _rates(answered(cameras, answers, clock), streams, clock.now(), scenario.window_s)
+            rates = _rates(answered(cameras, answers, clock), streams, clock.now(), scenario.window_s)
+        tried[streams] += 1
+        if progress is not None:
+            progress(f"{subject.name}, cameras: {streams}", min(tried[streams], scenario.windows), scenario.windows)
+        return rates
 
     first = int(_alone(subject, sight, min(_GUESS_S, scenario.window_s), clock) / scenario.fps)
     streams, windows = search(trial, scenario, first)

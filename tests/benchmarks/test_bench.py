@@ -68,7 +68,7 @@ def test_back_to_back_the_engine_runs_beside_the_whole_whose_stages_are_told(bun
 
 def test_every_stage_from_a_camera_to_the_event_is_told(cascade):
     detector, classifier, stills = cascade
-    found = bench(detector, GENERIC, Camera(fps=100, seconds=0.6), classifier=classifier, source=stills)
+    found = bench(detector, GENERIC, Camera(fps=100, seconds=1), classifier=classifier, source=stills)
     (each,) = found.variants
     stages = {"preprocess", "detect", "decode", "track", "crop", "classify", "event"}
     assert set(each.frames.stages_ms) == stages  # pictures in memory need no capture
