@@ -43,6 +43,9 @@ def test_a_board_that_throttles_after_four_minutes_takes_twice_as_long_and_is_st
         pytest.param(lambda s: 1.02 ** (s / 60), [], "the frame time changes by +2.0 %", id="ever slower"),
         pytest.param(lambda s: 1.005 ** (s / 60), [], None, id="within one per cent a minute"),
         pytest.param(lambda s: 1.0 if s < 480 else 2.0, [], "the frame time changes by +", id="throttled at the end"),
+        pytest.param(
+            lambda s: 1.3 if 420 < s < 480 else 1.0, [], "differs by 28 % from minute", id="up and down again"
+        ),
         pytest.param(lambda _: 100.0, [], "no frame was answered for 60 s", id="an engine that hangs"),
     ],
 )
