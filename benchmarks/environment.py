@@ -16,10 +16,13 @@ from edgekit.plan import EngineName
 
 @dataclass(frozen=True)
 class Environment:
-    """The host while it was measured. What it does not tell is None: a container hides its sensors.
+    """The host before it was measured. What it does not tell is None: a container hides its sensors.
 
-    load: processes that wanted a core, the mean of the last minute before the measurement. versions: of everything
-    that had a part in it.
+    load: processes that wanted a core, the mean of the last minute. governor: of all cores, with commas where they
+    differ. mhz: of each core; limit_mhz: the most that its governor may choose; max_mhz: what the fastest core is built
+    for. throttled: what slowed it down then, or since boot. memory_pressure: per cent of the last 10 s in which some
+    task waited for memory. power_mode: a Jetson's. container: what it runs in, None where nothing says so. system:
+    kernel and C library. versions: of everything that had a part in it.
     """
 
     arch: str
@@ -34,6 +37,12 @@ class Environment:
     load: float
     system: str
     versions: dict[str, str]
+    limit_mhz: tuple[float, ...] = ()
+    max_mhz: float | None = None
+    throttled: tuple[str, ...] | None = None
+    memory_pressure: float | None = None
+    power_mode: str | None = None
+    container: str | None = None
 
     def line(self) -> str:
         """The few words that belong under every table."""
@@ -45,9 +54,9 @@ class Environment:
 _TELLING = ("asimddp", "asimdhp", "i8mm", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8")
 
 
-def look_around(engines: Mapping[EngineName, str | None]) -> Environment:
-    """This host, now. `engines`: versions by name, those that are not installed None."""
-    host = Host.probe()
+def look_around(engines: Mapping[EngineName, str | None], host: Host | None = None) -> Environment:
+    """This host, now, or `host` as it was probed. `engines`: versions by name, those that are not installed None."""
+    host = host or Host.probe()
     found: dict[str, str] = {name: version for name, version in engines.items() if version is not None}
     return Environment(
         arch=host.arch,
@@ -62,4 +71,10 @@ def look_around(engines: Mapping[EngineName, str | None]) -> Environment:
         load=os.getloadavg()[0],
         system=platform.platform(),
         versions={"python": platform.python_version(), "numpy": np.__version__, "opencv": cv2.__version__, **found},
+        limit_mhz=host.limit_mhz,
+        max_mhz=host.max_mhz,
+        throttled=host.throttled,
+        memory_pressure=host.memory_pressure,
+        power_mode=host.power_mode,
+        container=host.container,
     )

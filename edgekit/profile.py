@@ -79,7 +79,6 @@ class Thermal:
     zone: str | None = None
     soft_c: Figure[float] | None = None
     hard_c: Figure[float] | None = None
-    throttled: str | None = None
 
 
 @dataclass(frozen=True)
