@@ -77,7 +77,7 @@ def _clocks(environment: Environment, looks: Sequence[Look]) -> Iterator[Finding
     slow = [mhz for mhz in known if any(now < HELD * most for now, most in zip(mhz, limits, strict=True))]
     if len(slow) <= SLOW_LOOKS * len(known):
         return
-    text = f"the clock was below {HELD:.0%} of its {max(limits):.0f} MHz in {len(slow)} of {len(known)} looks"
+    text = f"the clock was below {100 * HELD:.0f} % of its {max(limits):.0f} MHz in {len(slow)} of {len(known)} looks"
     if _turbo(environment):
         # An x86 chip promises its highest clock to one busy core, and idle cores show their lowest; that it was too hot
         # is told by its throttle counters.

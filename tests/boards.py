@@ -46,7 +46,7 @@ def write(root: Path, files: Mapping[str, str]) -> Path:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if text == "!":  # EISDIR, an OSError as a driver's EAGAIN and EINVAL are
-            path.mkdir()
+            path.mkdir(exist_ok=True)
         else:
             path.write_text(text)
     return root

@@ -1,4 +1,4 @@
-"""Every board of device_profiles/, from what its /proc and /sys show: recognised, read, and held against its profile."""
+"""Every board of device_profiles/ from what its /proc and /sys show: recognised, read, held against its profile."""
 
 from __future__ import annotations
 
@@ -50,23 +50,26 @@ def test_another_governor_is_said(name, root):
     assert "the governor is ondemand, performance" in said
 
 
+PI_4, PI_5, ZERO = (THROTTLED[f"raspberry-pi-{each}"] for each in ("4", "5", "zero-2w"))
+PACKAGE = f"{CPU}/cpu2/thermal_throttle/package_throttle_count"
+
+
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("raspberry-pi-4", {THROTTLED["raspberry-pi-4"]: "50000\n"}, ["under-voltage since boot", "throttled since boot"]),
-        ("raspberry-pi-5", {THROTTLED["raspberry-pi-5"]: "2\n"}, ["frequency capped"]),
-        ("raspberry-pi-zero-2w", {THROTTLED["raspberry-pi-zero-2w"]: "80008\n"},
-         ["soft temperature limit", "soft temperature limit since boot"]),
+        ("raspberry-pi-4", {PI_4: "50000\n"}, ["under-voltage since boot", "throttled since boot"]),
+        ("raspberry-pi-5", {PI_5: "2\n"}, ["frequency capped"]),
+        ("raspberry-pi-zero-2w", {ZERO: "80008\n"}, ["soft temperature limit", "soft temperature limit since boot"]),
         ("raspberry-pi-5", {f"{HWMON}/hwmon1/in0_lcrit_alarm": "1\n"}, ["under-voltage"]),
         ("jetson-orin-nx", {f"{HWMON}/hwmon3/oc1_event_cnt": "3\n"}, ["under-voltage (oc1) since boot"]),
         ("jetson-orin-nx", {f"{HWMON}/hwmon3/oc3_event_cnt": "9\n", f"{HWMON}/hwmon3/oc3_throt_en": "0\n"}, []),
         ("jetson-agx-orin", cooling(1, "cpu-throttle-alert", 1, 2), ["cpu-throttle-alert (cooling_device1)"]),
         ("rk3588", cooling(0, "cpufreq-cpu0", 2, 6), ["cpufreq-cpu0 (cooling_device0)"]),
         ("coral-dev-board", cooling(0, "thermal-cpufreq-0", 1, 2), ["thermal-cpufreq-0 (cooling_device0)"]),
-        ("intel-n100", {f"{CPU}/cpu2/thermal_throttle/package_throttle_count": "7\n"}, ["package throttled since boot"]),
+        ("intel-n100", {PACKAGE: "7\n"}, ["package throttled since boot"]),
         ("intel-core-ultra", cooling(1, "intel_powerclamp", 20, 50), ["intel_powerclamp (cooling_device1)"]),
     ],
-)  # fmt: skip
+)
 def test_what_slows_a_board_down_is_found(name, change, said, tmp_path):
     host = probe(name, write(BOARDS[name].write(tmp_path), change))
     assert host.throttled is not None
