@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edgekit.host import Host
+from edgekit.host import TELLING, Host
 from edgekit.plan import EngineName
 
 
@@ -50,10 +50,6 @@ class Environment:
         return f"{self.cpu or self.arch}, {self.cores_allowed} cores, {speed}, load {self.load:.1f} before"
 
 
-# what decides how fast INT8 runs; the hundred other flags do not
-_TELLING = ("asimddp", "asimdhp", "i8mm", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8")
-
-
 def look_around(engines: Mapping[EngineName, str | None], host: Host | None = None) -> Environment:
     """This host, now, or `host` as it was probed. `engines`: versions by name, those that are not installed None."""
     host = host or Host.probe()
@@ -63,7 +59,7 @@ def look_around(engines: Mapping[EngineName, str | None], host: Host | None = No
         cpu=host.model or host.cpu_model,
         cores=host.cores,
         cores_allowed=len(os.sched_getaffinity(0)),
-        isa=tuple(flag for flag in _TELLING if flag in host.isa),
+        isa=tuple(flag for flag in TELLING if flag in host.isa),
         memory_mb=host.memory_mb,
         governor=host.governor,
         mhz=host.mhz,

@@ -15,6 +15,9 @@ from edgekit.power import power_mode
 from edgekit.sensors import cpufreq, in_order, memory_mb, pressure, temperatures_c, text, thousandths, zones
 from edgekit.throttling import Complaints
 
+# What decides how fast INT8 and half floats run, in /proc/cpuinfo's words; the hundred other flags do not.
+TELLING = ("asimddp", "asimdhp", "i8mm", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8")
+
 HELD = 0.98  # a core that runs at this share of its clock holds it: sensors round
 STRAINED = 1.0  # per cent of memory pressure that a host with enough memory never shows
 
