@@ -139,4 +139,13 @@ def _figures(profile: Any) -> list[tuple[str, str, str, str]]:
 
     held = [(field.name, getattr(profile, field.name)) for field in fields(profile)]
     held += [(f"thermal.{field.name}", getattr(profile.thermal, field.name)) for field in fields(profile.thermal)]
-    return [(name, str(f.value), f.provenance, f.source) for name, f in held if isinstance(f, Figure)]
+    return [(name, _words(f.value), f.provenance, f.source) for name, f in held if isinstance(f, Figure)]
+
+
+def _words(value: Any) -> str:
+    from edgekit.hostplan import told
+    from edgekit.plan import EnginePlan
+
+    if isinstance(value, tuple):
+        return "; ".join(told(each) if isinstance(each, EnginePlan) else str(each) for each in value)
+    return str(value)
