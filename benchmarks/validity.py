@@ -74,20 +74,24 @@ def _throttling(environment: Environment, looks: Sequence[Look]) -> Iterator[Fin
 def _clocks(environment: Environment, looks: Sequence[Look]) -> Iterator[Finding]:
     limits = environment.limit_mhz
     known = [look.mhz for look in looks if look.mhz and len(look.mhz) == len(limits)]
-    slow = [mhz for mhz in known if any(now < HELD * most for now, most in zip(mhz, limits, strict=True))]
+    falls = _turbo_falls if environment.arch in ("x86_64", "AMD64", "i686") else _clock_falls
+    slow = [mhz for mhz in known if falls(mhz, limits)]
     if len(slow) <= SLOW_LOOKS * len(known):
         return
+    held = environment.governor == "performance" and falls is _clock_falls
+    fastest = median(max(mhz) for mhz in known)
     text = f"the clock was below {100 * HELD:.0f} % of its {max(limits):.0f} MHz in {len(slow)} of {len(known)} looks"
-    if _turbo(environment):
-        # An x86 chip promises its highest clock to one busy core, and idle cores show their lowest; that it was too hot
-        # is told by its throttle counters.
-        yield "warning", f"{text}; the fastest core's median was {median(max(mhz) for mhz in known):.0f} MHz"
-    else:
-        yield ("invalid" if environment.governor == "performance" else "warning"), text
+    yield "invalid" if held else "warning", f"{text}; the fastest core's median was {fastest:.0f} MHz"
 
 
-def _turbo(environment: Environment) -> bool:
-    return environment.arch in ("x86_64", "AMD64", "i686")
+def _clock_falls(mhz: Sequence[float], limits: Sequence[float]) -> bool:
+    return any(now < HELD * most for now, most in zip(mhz, limits, strict=True))
+
+
+def _turbo_falls(mhz: Sequence[float], limits: Sequence[float]) -> bool:
+    """An x86 chip promises its highest clock to one busy core, and idle ones show their lowest: of the fastest core it
+    is worth a warning. That the chip was too hot is told by its throttle counters."""
+    return max(mhz) < HELD * max(limits)
 
 
 def _neighbours(environment: Environment, looks: Sequence[Look], executed: Sequence[Executed]) -> Iterator[Finding]:

@@ -71,7 +71,11 @@ class Validity:
 @dataclass(frozen=True)
 class Sensors:
     """Where a host tells of itself; looked up once, since that takes longer than reading. pid: whose memory and CPU
-    time are 'ours', its children's included."""
+    time are 'ours', its children's included.
+
+    Clocks are asked of each core. Linux before 5.19 interrupts an x86 core for that, and waits 10 ms where it is idle
+    (arch/x86/kernel/cpu/aperfmperf.c): once a second that is microseconds of work, and a look that takes longer.
+    """
 
     root: Path
     pid: int
@@ -199,7 +203,9 @@ def _throttled(complaints: Complaints, before: Counters, now: Counters) -> tuple
 def _others_cpu(before: Counters, now: Counters) -> float | None:
     busy = _rate(before, now, before.busy_s, now.busy_s)
     ours = _rate(before, now, before.ours_s, now.ours_s)
-    return None if busy is None or ours is None else max(0.0, busy - ours)  # ticks make it a hair less than nothing
+    if busy is None or ours is None or ours < 0:  # less than before: an orphan took its time along
+        return None
+    return max(0.0, busy - ours)  # ticks make it a hair less than nothing
 
 
 def _power_w(meters: Meters, before: Counters, now: Counters) -> dict[str, float]:

@@ -110,7 +110,7 @@ class Conditions(Protocol):
 
 def unsteady(now: Conditions) -> tuple[str, ...]:
     """What would spoil a measurement that began in these conditions, one sentence each; unknowns spoil nothing."""
-    found = [f"throttled: {each}" for each in now.throttled or ()]
+    found = list(now.throttled or ())
     if now.governor is not None and now.governor != "performance":
         found.append(f"the governor is {now.governor}: clocks fall between frames; for figures choose performance")
     limit = max(now.limit_mhz, default=None)

@@ -5,9 +5,10 @@
     complaints.counts()  # {"core throttled": 12}
 
 A Raspberry Pi's firmware is asked through the kernel's file and not by `vcgencmd`: both give the same word, every
-kernel of Raspberry Pi OS since 4.14 has the file, and a process a look would cost more than all other sensors. The
-kernel asks the firmware every two seconds and clears the sticky bits by that (drivers/hwmon/raspberrypi-hwmon.c), so a
-fault of milliseconds between two looks is still seen, and "since boot" may mean since the kernel asked last.
+kernel of Raspberry Pi OS since 4.14 has the file, and a process a look would cost more than all other sensors. Linux's
+own kernels have only the alarm of an under-voltage. The kernel asks the firmware every two seconds and clears the
+sticky bits by that (drivers/hwmon/raspberrypi-hwmon.c), so a fault of milliseconds between two looks is still seen, and
+"since boot" may mean since the kernel asked last.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Complaints:
         told = [firmware_flags(self.firmware), _alarm(self.voltage)]
         told += [_slowed(what, folder) for what, folder in self.cooling.items()]
         known = [each for each in told if each is not None]
-        return tuple(chain.from_iterable(known)) if known else None
+        return tuple(dict.fromkeys(chain.from_iterable(known))) if known else None
 
     def counts(self) -> dict[str, int]:
         """How often each event has happened since boot; one that cannot be read is left out."""
@@ -98,8 +99,8 @@ def firmware_flags(path: Path | None) -> tuple[str, ...] | None:
 
 
 def _alarm(path: Path | None) -> tuple[str, ...] | None:
-    alarm = path and number(text(path))
-    return None if alarm is None else (("under-voltage",) if alarm else ())
+    """An alarm that is silent says nothing of heat, so it alone does not mean that all is well."""
+    return ("under-voltage",) if path and number(text(path)) else None
 
 
 def _slowed(what: str, folder: Path) -> tuple[str, ...] | None:

@@ -74,7 +74,15 @@ def test_what_slows_a_board_down_is_found(name, change, said, tmp_path):
     host = probe(name, write(BOARDS[name].write(tmp_path), change))
     assert host.throttled is not None
     assert [each.removesuffix(" slowed by heat") for each in host.throttled] == said
-    assert [each.startswith("throttled: ") for each in unsteady(host)] == [True] * len(said)
+    assert unsteady(host) == host.throttled
+
+
+@pytest.mark.parametrize(("alarm", "said"), [("0\n", None), ("1\n", ("under-voltage",))])
+def test_an_alarm_that_is_silent_does_not_mean_that_nothing_throttles(alarm, said, tmp_path):
+    """Linux's own kernel has a Raspberry Pi's alarm and not its firmware's flags."""
+    root = BOARDS["raspberry-pi-4"].write(tmp_path)
+    (root / PI_4).unlink()
+    assert probe("raspberry-pi-4", write(root, {f"{HWMON}/hwmon1/in0_lcrit_alarm": alarm})).throttled == said
 
 
 def test_a_fan_that_turns_is_no_complaint(tmp_path):

@@ -53,8 +53,8 @@ def test_what_would_spoil_a_measurement_is_in_the_report(tmp_path, monkeypatch):
     report = examine(DeviceProfile.load("raspberry-pi-4"), Host.probe(root, arch=board.arch))
     assert report.differences == ()
     assert [each.split(":")[0] for each in report.unsteady] == [
-        "throttled",
-        "throttled",
+        "under-voltage since boot",
+        "throttled since boot",
         "the governor is ondemand",
         "memory pressure is 20 %",
     ]

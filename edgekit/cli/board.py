@@ -96,7 +96,8 @@ def doctor(
 
     host = Host.probe()
     report = examine(DeviceProfile.load(profile) if profile else detect_profile(host), host)
-    show.out.print(f"{host.model or host.cpu_model or host.arch}, held against profile '{report.profile.name}'")
+    where = f" in a container ({host.container})" if host.container else ""
+    show.out.print(f"{host.model or host.cpu_model or host.arch}{where}, held against profile '{report.profile.name}'")
     for difference in report.differences:
         show.out.print(f"  {difference}", soft_wrap=True)
     if not report.differences:

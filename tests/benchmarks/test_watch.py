@@ -122,6 +122,12 @@ def test_the_time_of_a_child_that_has_ended_stays_ours(tmp_path):
     assert look.others_cpu == 0.0
 
 
+def test_with_an_orphan_that_took_its_time_along_the_others_are_unknown(tmp_path):
+    root = write(BOARDS["raspberry-pi-4"].write(tmp_path), process(PID, 0, 100, "77 ") | process(77, TICKS_S, 50))
+    (look,) = looks(root, process(PID, 0, 100))
+    assert look.others_cpu is None
+
+
 def test_what_a_hypervisor_takes_away_counts_as_others(tmp_path):
     root = write(BOARDS["intel-n100"].write(tmp_path), process(PID, 0, 100))
     (look,) = looks(root, {"proc/stat": cpu_time(1000, steal=2 * TICKS_S)})
@@ -166,6 +172,14 @@ def test_a_block_that_fails_ends_the_watching_and_its_error_comes_through():
     with pytest.raises(KeyError), Watcher(every_s=0.05) as watcher:
         raise KeyError("the measurement's own")
     assert len(watcher.looks) == 1
+
+
+def test_a_process_that_is_not_ours_is_a_neighbour():
+    spin = "import time; end = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
+    subprocess.run(["sh", "-c", '"$0" -c "$1" &', sys.executable, spin], check=True)  # an orphan once sh has ended
+    with Watcher(every_s=0.5) as watcher:
+        time.sleep(1.2)
+    assert max(look.others_cpu for look in watcher.looks if look.others_cpu is not None) > 0.1
 
 
 def test_the_cpu_time_of_this_process_and_a_child_of_its_is_what_the_system_says():
