@@ -21,8 +21,9 @@ class Environment:
     load: processes that wanted a core, the mean of the last minute. governor: of all cores, with commas where they
     differ. mhz: of each core; limit_mhz: the most that its governor may choose; max_mhz: what the fastest core is built
     for. throttled: what slowed it down then, or since boot. memory_pressure: per cent of the last 10 s in which some
-    task waited for memory. power_mode: a Jetson's. container: what it runs in, None where nothing says so. system:
-    kernel and C library. versions: of everything that had a part in it.
+    task waited for memory. power_mode: a Jetson's. container: what it runs in, None where nothing says so.
+    cpu_quota: as many cores' time as its cgroup may use. system: kernel and C library. versions: of everything that had
+    a part in it.
     """
 
     arch: str
@@ -43,6 +44,7 @@ class Environment:
     memory_pressure: float | None = None
     power_mode: str | None = None
     container: str | None = None
+    cpu_quota: float | None = None
 
     def line(self) -> str:
         """The few words that belong under every table."""
@@ -73,4 +75,5 @@ def look_around(engines: Mapping[EngineName, str | None], host: Host | None = No
         memory_pressure=host.memory_pressure,
         power_mode=host.power_mode,
         container=host.container,
+        cpu_quota=host.cpu_quota,
     )

@@ -6,13 +6,14 @@ A figure that the machine does not tell is None and never 0: containers hide the
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from edgekit.power import power_mode
-from edgekit.sensors import cpufreq, in_order, memory_mb, pressure, temperatures_c, text, thousandths, zones
+from edgekit.sensors import cpufreq, in_order, memory_mb, number, pressure, temperatures_c, text, thousandths, zones
 from edgekit.throttling import Complaints
 
 # What decides how fast INT8 and half floats run, in /proc/cpuinfo's words; the hundred other flags do not.
@@ -40,6 +41,7 @@ class Host:
     commas where they differ. temperatures_c: by the zone's type, in degrees Celsius; None where the zone is there and
     cannot be read. throttled: what slows it down now or did since boot (edgekit/throttling.py). memory_pressure: per
     cent of the last 10 s in which some task waited for memory. power_mode: a Jetson's. container: what it runs in.
+    cpu_quota: as many cores' time as this process' cgroup may use, None where nothing limits it.
     """
 
     arch: str
@@ -60,6 +62,7 @@ class Host:
     memory_pressure: float | None = None
     power_mode: str | None = None
     container: str | None = None
+    cpu_quota: float | None = None
 
     @classmethod
     def probe(cls, root: Path | str = "/", arch: str | None = None) -> Host:
@@ -88,6 +91,7 @@ class Host:
             memory_pressure=pressure(root, "memory"),
             power_mode=power_mode(root),
             container=_container(root),
+            cpu_quota=_cpu_quota(root),
         )
 
 
@@ -106,6 +110,8 @@ class Conditions(Protocol):
     def throttled(self) -> tuple[str, ...] | None: ...
     @property
     def memory_pressure(self) -> float | None: ...
+    @property
+    def cpu_quota(self) -> float | None: ...
 
 
 def unsteady(now: Conditions) -> tuple[str, ...]:
@@ -119,6 +125,10 @@ def unsteady(now: Conditions) -> tuple[str, ...]:
         found.append(f"the clock is limited to {limit:.0f} of {now.max_mhz:.0f} MHz{mode}")
     if now.memory_pressure is not None and now.memory_pressure > STRAINED:
         found.append(f"memory pressure is {now.memory_pressure:.0f} %: tasks wait for memory")
+    if now.cpu_quota is not None:
+        found.append(
+            f"a quota of {now.cpu_quota:g} cores: once it is used, every thread stands still until its period ends"
+        )
     return tuple(found)
 
 
@@ -162,6 +172,17 @@ def _container(root: Path) -> str | None:
     marks = {"docker": root / ".dockerenv", "podman": root / "run/.containerenv"}
     named = text(root / "run/systemd/container")
     return named or next((name for name, mark in marks.items() if mark.exists()), None)
+
+
+def _cpu_quota(root: Path) -> float | None:
+    """By cpu.max (Documentation/admin-guide/cgroup-v2.rst), or by cgroup v1's files as a container sees its own."""
+    own = re.search(r"^0::(.*)$", text(root / "proc/self/cgroup") or "", re.MULTILINE)
+    limits = (text(root / f"sys/fs/cgroup{own[1] if own else ''}" / "cpu.max") or "").split()
+    if len(limits) != 2:
+        files = (root / "sys/fs/cgroup/cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period"))
+        limits = [text(file) or "" for file in files]
+    quota, period = map(number, limits)  # "max" and -1 mean that there is no limit
+    return quota / period if quota and period and quota > 0 else None
 
 
 def _strings(path: Path) -> tuple[str, ...]:

@@ -139,3 +139,20 @@ def test_a_container_with_nothing_in_it_gives_unknowns(tmp_path):
 )
 def test_a_container_that_says_so_is_one(files, said, tmp_path):
     assert Host.probe(write(tmp_path, files)).container == said
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1.5),
+        ({"proc/self/cgroup": "0::/shop.slice\n", "sys/fs/cgroup/shop.slice/cpu.max": "50000 100000\n"}, 0.5),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        ({"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "200000\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 2.0),
+        ({"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"sys/fs/cgroup/cpu.max": "\n"}, None),
+    ],
+)
+def test_a_quota_of_the_cgroup_is_said(files, cores, tmp_path):
+    host = Host.probe(write(BOARDS["intel-n100"].write(tmp_path), files))
+    assert host.cpu_quota == cores
+    assert [each.partition(":")[0] for each in unsteady(host)] == ([f"a quota of {cores:g} cores"] if cores else [])
