@@ -15,6 +15,7 @@ from statistics import fmean, median
 from typing import Literal, TypeAlias
 
 from edgekit.benchmarks.environment import Environment
+from edgekit.benchmarks.interference import FLAGGED, REFUSED, interference
 from edgekit.benchmarks.result import Executed
 from edgekit.benchmarks.watch import Look, Validity
 from edgekit.host import HELD, STRAINED, unsteady
@@ -25,9 +26,6 @@ Severity: TypeAlias = Literal["invalid", "noisy", "warning"]
 Finding: TypeAlias = tuple[Severity, str]
 
 SLOW_LOOKS = 0.01  # in so many of the looks it may be slower: one may fall into a change of the clock
-
-# Wall over CPU time. Measured: 1.005 on one thread alone, 1.4 to 1.9 beside a neighbour on the same core.
-FLAGGED, REFUSED = 1.1, 1.5
 
 OTHERS = 0.1  # cores that a system's own services keep busy
 
@@ -73,7 +71,10 @@ def _throttling(environment: Environment, looks: Sequence[Look]) -> Iterator[Fin
 
 def _clocks(environment: Environment, looks: Sequence[Look]) -> Iterator[Finding]:
     limits = environment.limit_mhz
-    known = [look.mhz for look in looks if look.mhz and len(look.mhz) == len(limits)]
+    told = [look.mhz for look in looks if look.mhz and limits]
+    known = [mhz for mhz in told if len(mhz) == len(limits)]
+    if len(known) < len(told):
+        yield "warning", f"cores came or went in {len(told) - len(known)} of {len(looks)} looks"
     falls = _turbo_falls if environment.arch in ("x86_64", "AMD64", "i686") else _clock_falls
     slow = [mhz for mhz in known if falls(mhz, limits)]
     if len(slow) <= SLOW_LOOKS * len(known):
@@ -110,26 +111,12 @@ def _neighbours(environment: Environment, looks: Sequence[Look], executed: Seque
 
 
 def _interference(executed: Sequence[Executed]) -> Iterator[Finding]:
+    """Of what ran on the CPU: for an accelerator it waits by design."""
     for each in executed:
-        index = interference(each)
+        index = interference(each) if each.device == "cpu" else None
         if index is not None and index > FLAGGED:
             severity: Severity = "noisy" if index > REFUSED else "warning"
             yield severity, f"{each.variant} waited for its cores: wall over CPU time is {index:.2f}"
-
-
-def interference(executed: Executed) -> float | None:
-    """Wall over CPU time, the worst of what was measured: above 1 something else than the model had the core.
-
-    Several threads make it less than 1 on a quiet host, so for those it tells only of heavy contention. None for an
-    accelerator, on which the CPU waits by design, and where neither was taken.
-    """
-    if executed.device != "cpu":
-        return None
-    taken = [each.interference for each in (executed.engine_only, executed.whole) if each is not None]
-    frames = executed.frames
-    if frames is not None and sum(frames.cpu_ms) > 0:
-        taken.append(sum(frames.frame_ms) / sum(frames.cpu_ms))
-    return max(taken, default=None)
 
 
 def _memory(looks: Sequence[Look]) -> Iterator[Finding]:
@@ -149,7 +136,7 @@ def _unknown(environment: Environment, looks: Sequence[Look]) -> Iterator[Findin
         return
     told = {
         "heat": any(heat is not None for look in looks for heat in look.temperatures_c.values()),
-        "clocks": any(look.mhz for look in looks),
+        "clocks": environment.limit_mhz != () and any(look.mhz for look in looks),
         "governor": environment.governor is not None,
         "throttling": any(look.throttled is not None for look in looks),
         "other processes": any(look.others_cpu is not None for look in looks),
