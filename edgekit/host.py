@@ -19,6 +19,9 @@ from edgekit.throttling import Complaints
 # What decides how fast INT8 and half floats run, in /proc/cpuinfo's words; the hundred other flags do not.
 TELLING = ("asimddp", "asimdhp", "i8mm", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8")
 
+# Big cores of one chip differ by some per cent, by bin or by favour; little ones by 20 and more.
+NEAR = 0.9
+
 HELD = 0.98  # a core that runs at this share of its clock holds it: sensors round
 STRAINED = 1.0  # per cent of memory pressure that a host with enough memory never shows
 
@@ -36,8 +39,8 @@ class Host:
     """One machine at one moment.
 
     model, compatible: from the device tree, which x86 machines lack. isa: the flags in /proc/cpuinfo, of all cores.
-    max_mhz: of the fastest core. fastest_cores: how many have its clock, which on a board of big and little cores is
-    not all. mhz: of each core now, limit_mhz: the most that its governor may choose. governor: of all cores, with
+    max_mhz: of the fastest core. fastest_cores: how many come near it, which on a board of big and little cores is not
+    all. mhz: of each core now, limit_mhz: the most that its governor may choose. governor: of all cores, with
     commas where they differ. temperatures_c: by the zone's type, in degrees Celsius; None where the zone is there and
     cannot be read. throttled: what slows it down now or did since boot (edgekit/throttling.py). memory_pressure: per
     cent of the last 10 s in which some task waited for memory. power_mode: a Jetson's. container: what it runs in.
@@ -81,7 +84,7 @@ class Host:
             isa=_common([*cpuinfo.get("flags", ()), *cpuinfo.get("Features", ())]),
             memory_mb=None if total_mb is None else int(total_mb),
             max_mhz=max(clocks, default=None),
-            fastest_cores=clocks.count(max(clocks)) if clocks else None,
+            fastest_cores=sum(mhz >= NEAR * max(clocks) for mhz in clocks) or None,
             mhz=_all_mhz(cpus, "scaling_cur_freq"),
             limit_mhz=_all_mhz(cpus, "scaling_max_freq"),
             governor=_governor(cpus),

@@ -65,7 +65,7 @@ class Meters:
 def power_mode(root: Path) -> str | None:
     """A Jetson's power mode by the name that its nvpmodel.conf gives it, '15W'; its number where it gives none.
 
-    `nvpmodel -q` says the same and wants root.
+    From the file in which nvpmodel keeps it, which everybody may read: `nvpmodel -q` would be a process.
     """
     found = re.search(r"pmode:0*(\d+)", text(root / "var/lib/nvpmodel/status") or "")
     if found is None:

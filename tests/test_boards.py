@@ -115,6 +115,12 @@ def test_big_and_little_cores_are_told_apart(tmp_path):
     assert (host.cores, host.fastest_cores, host.max_mhz) == (8, 4, 2400.0)
 
 
+def test_big_cores_that_differ_a_little_are_all_big(tmp_path):
+    """An RK3588's two pairs come in different bins, and Intel favours some of its fast cores."""
+    root = write(tmp_path, cpufreq([1_800_000] * 4 + [2_256_000] * 2 + [2_304_000] * 2, "performance"))
+    assert Host.probe(root).fastest_cores == 4
+
+
 def test_cores_are_in_the_order_of_their_numbers(tmp_path):
     """cpu10 comes behind cpu9, and not behind cpu1."""
     root = write(tmp_path, cpufreq([1000_000 + core for core in range(12)], "performance"))
