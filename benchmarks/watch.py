@@ -101,7 +101,7 @@ class Counters:
     ours_s: float | None
     rss_mb: float | None
     energy_uj: Mapping[str, float]
-    throttles: Mapping[str, int]
+    throttles: Mapping[Path, int]
     swapped_pages: float | None
 
     @classmethod
@@ -196,8 +196,7 @@ def _throttled(complaints: Complaints, before: Counters, now: Counters) -> tuple
     states = complaints.now()
     if states is None and not now.throttles:
         return None
-    counted = (what for what, count in now.throttles.items() if count > before.throttles.get(what, count))
-    return (*(states or ()), *counted)
+    return (*(states or ()), *complaints.risen(before.throttles, now.throttles))
 
 
 def _others_cpu(before: Counters, now: Counters) -> float | None:

@@ -2,7 +2,8 @@
 
     complaints = Complaints.find(Path("/"))
     complaints.now()     # ("under-voltage", "frequency capped since boot")
-    complaints.counts()  # {"core throttled": 12}
+    before = complaints.counts()
+    complaints.risen(before, complaints.counts())  # ("core throttled",)
 
 A Raspberry Pi's firmware is asked through the kernel's file and not by `vcgencmd`: both give the same word, every
 kernel of Raspberry Pi OS since 4.14 has the file, and a process a look would cost more than all other sensors. Linux's
@@ -14,7 +15,7 @@ sticky bits by that (drivers/hwmon/raspberrypi-hwmon.c), so a fault of milliseco
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -46,12 +47,12 @@ _X86 = {"core throttled": "core_throttle_count", "package throttled": "package_t
 class Complaints:
     """Where this machine complains. firmware: a Raspberry Pi's file. voltage: of its hwmon driver, which is all that
     Linux's own kernel has. cooling: folders of what the kernel slows down when it is hot, by name. counters: files that
-    count events since boot, by event; where several count the same, the highest tells."""
+    count events since boot, each with its event; several cores may count the same one."""
 
     firmware: Path | None = None
     voltage: Path | None = None
     cooling: Mapping[str, Path] = field(default_factory=dict)
-    counters: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    counters: Mapping[Path, str] = field(default_factory=dict)
 
     @classmethod
     def find(cls, root: Path) -> Complaints:
@@ -70,18 +71,25 @@ class Complaints:
         known = [each for each in told if each is not None]
         return tuple(dict.fromkeys(chain.from_iterable(known))) if known else None
 
-    def counts(self) -> dict[str, int]:
-        """How often each event has happened since boot; one that cannot be read is left out."""
-        read = {what: [number(text(path)) for path in paths] for what, paths in self.counters.items()}
-        told = {what: [each for each in counts if each is not None] for what, counts in read.items()}
-        return {what: int(max(counts)) for what, counts in told.items() if counts}
+    def counts(self) -> dict[Path, int]:
+        """How often each counter has counted since boot; one that cannot be read is left out."""
+        read = {path: number(text(path)) for path in self.counters}
+        return {path: int(count) for path, count in read.items() if count is not None}
+
+    def risen(self, before: Mapping[Path, int], now: Mapping[Path, int]) -> tuple[str, ...]:
+        """The events that were counted between two `counts`, each once."""
+        return self._events(path for path, count in now.items() if count > before.get(path, count))
 
     def ever(self) -> tuple[str, ...] | None:
         """What is complained of at this moment, and what was counted since boot."""
         now, counts = self.now(), self.counts()
         if now is None and not counts:
             return None
-        return (*(now or ()), *(what + SINCE_BOOT for what, count in counts.items() if count))
+        counted = self._events(path for path, count in counts.items() if count)
+        return (*(now or ()), *(what + SINCE_BOOT for what in counted))
+
+    def _events(self, paths: Iterable[Path]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.counters[path] for path in paths))
 
 
 def firmware_file(root: Path) -> Path | None:
@@ -114,15 +122,15 @@ def _cooling(root: Path) -> dict[str, Path]:
     return {f"{kind} ({folder.name})": folder for folder, kind in kinds.items() if _SLOWED.match(kind)}
 
 
-def _throttle_counters(root: Path) -> dict[str, tuple[Path, ...]]:
-    found = {what: in_order(root, f"sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/{x}") for what, x in _X86.items()}
-    return {what: tuple(paths) for what, paths in found.items() if paths}
+def _throttle_counters(root: Path) -> dict[Path, str]:
+    folder = "sys/devices/system/cpu/cpu[0-9]*/thermal_throttle"
+    return {path: what for what, name in _X86.items() for path in in_order(root, f"{folder}/{name}")}
 
 
-def _over_current_counters(root: Path) -> dict[str, tuple[Path, ...]]:
+def _over_current_counters(root: Path) -> dict[Path, str]:
     """Those that do throttle: `ocN_throt_en` is 0 for one that only counts."""
     return {
-        what: (folder / f"{oc}_event_cnt",)
+        folder / f"{oc}_event_cnt": what
         for folder in hwmon(root, "soctherm_oc")
         for oc, what in _OVER_CURRENT.items()
         if number(text(folder / f"{oc}_throt_en"))

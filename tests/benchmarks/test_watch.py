@@ -62,11 +62,17 @@ def test_a_throttle_shows_in_the_look_in_which_it_came(name, change, said, tmp_p
     assert (before.throttled, during.throttled, after.throttled) == ((), said, ())
 
 
-def test_counts_from_before_the_measurement_are_no_throttling(tmp_path):
+def test_a_counter_tells_of_what_it_counts_during_the_measurement(tmp_path):
+    """Each core by itself: one that was hot last week hides none, and one that goes and comes back is no throttling."""
     root = BOARDS["intel-n100"].write(tmp_path)
-    write(root, {f"{CPU}/cpu3/thermal_throttle/core_throttle_count": "500\n"})
-    (look,) = looks(root, {})
-    assert look.throttled == ()
+    first, last = (f"{CPU}/cpu{core}/thermal_throttle/core_throttle_count" for core in (0, 3))
+    write(root, {first: "500\n"})
+    (quiet,) = looks(root, {})
+    (throttled,) = looks(root, {last: "1\n"})
+    (root / first).unlink()
+    (gone,) = looks(root, {})
+    (back,) = looks(root, {first: "500\n"})
+    assert [look.throttled for look in (quiet, throttled, gone, back)] == [(), ("core throttled",), (), ()]
 
 
 def test_rapl_gives_the_mean_power_since_the_last_look_and_its_counter_turns_over(tmp_path):
