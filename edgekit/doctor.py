@@ -1,4 +1,5 @@
-"""Looks a machine over before it goes to work: is it the board it is said to be, and does every engine compute there?
+"""Looks a machine over before it goes to work: is it the board it is said to be, does it run steadily, and does every
+engine compute there?
 
 report = examine(DeviceProfile.load("raspberry-pi-5"), Host.probe())
 for difference in report.differences: ...
@@ -17,7 +18,7 @@ import numpy as np
 from edgekit.contract import Artifact
 from edgekit.engines import ENGINES, Outputs, check_loads, installed
 from edgekit.errors import EngineError
-from edgekit.host import Host
+from edgekit.host import Host, unsteady
 from edgekit.plan import EngineName, EnginePlan
 from edgekit.profile import DeviceProfile, Difference, compare
 
@@ -45,12 +46,14 @@ class EngineReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What `examine` found. `differences`: where the host is not what the profile says, 'unknown' included."""
+    """What `examine` found. `differences`: where the host is not what the profile says, 'unknown' included. unsteady:
+    what would spoil a measurement now."""
 
     profile: DeviceProfile
     host: Host
     differences: tuple[Difference, ...]
     engines: tuple[EngineReport, ...]
+    unsteady: tuple[str, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -63,7 +66,8 @@ def examine(profile: DeviceProfile, host: Host) -> Report:
 
     Each engine runs in a child process, so one that crashes here is a line in the report.
     """
-    return Report(profile, host, compare(profile, host), tuple(try_engine(plan) for plan in _plans(profile)))
+    engines = tuple(try_engine(plan) for plan in _plans(profile))
+    return Report(profile, host, compare(profile, host), engines, unsteady(host))
 
 
 def try_engine(plan: EnginePlan) -> EngineReport:

@@ -1,14 +1,15 @@
 """What a board is, what it can do, and how models should run on it.
 
-    profile = DeviceProfile.load("raspberry-pi-5")
+    profile = DeviceProfile.load("raspberry-pi-5")  # or a file of one's own: "my-board.toml"
     plan = profile.plan_for("tflite", installed())
 
-A profile is a TOML file in device_profiles/. Each figure in it carries where it comes from; none of them was measured
-by edgekit on the board itself while `run_on_hardware` is false.
+A profile is a TOML file, in device_profiles/ or anywhere. Each figure in it carries where it comes from; none of them
+was measured by edgekit on the board itself while `run_on_hardware` is false.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -79,7 +80,6 @@ class Thermal:
     zone: str | None = None
     soft_c: Figure[float] | None = None
     hard_c: Figure[float] | None = None
-    throttled: str | None = None
 
 
 @dataclass(frozen=True)
@@ -142,14 +142,17 @@ class DeviceProfile:
 
     @classmethod
     def load(cls, name: str) -> DeviceProfile:
-        """The profile of that name; `ProfileError` lists the names where there is none."""
+        """The profile of that name; `ProfileError` lists the names where there is none. A name that ends in .toml or
+        has a folder in it is a file, see `read`."""
+        if is_file(name):
+            return cls.read(name)
         if name not in profile_names():
             raise ProfileError(f"no device profile named '{name}'; there are: {', '.join(profile_names())}")
         return cls.read(_folder() / f"{name}.toml")
 
     @classmethod
     def read(cls, path: Path | str) -> DeviceProfile:
-        """A profile of one's own, from any TOML file."""
+        """A profile of one's own, from any TOML file; `edgekit profiles probe` writes one."""
         return parse(cls, read_toml(path), str(path), ProfileError)
 
     def plan_for(
@@ -212,6 +215,16 @@ class Difference:
 def profile_names() -> tuple[str, ...]:
     """The profiles that edgekit brings."""
     return tuple(sorted(path.stem for path in _folder().glob("*.toml")))
+
+
+def is_file(name: str) -> bool:
+    """Whether what names a profile is a file of one's own, and not one of `profile_names`."""
+    return name.endswith(".toml") or "/" in name or os.sep in name
+
+
+def profile_within(name: str | None, folder: Path) -> str | None:
+    """What names a profile in a settings file in `folder`: the path of a file made whole, a name as it is."""
+    return str(folder / name) if name is not None and is_file(name) else name
 
 
 def detect_profile(host: Host) -> DeviceProfile:

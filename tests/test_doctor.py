@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from boards import BOARDS, THROTTLED, cpufreq, pressure, write
 
 from edgekit import doctor
-from edgekit.doctor import examine, tiny_model, try_engine
+from edgekit.doctor import EngineReport, examine, tiny_model, try_engine
 from edgekit.engines import Proof, installed
 from edgekit.host import Host
 from edgekit.plan import EnginePlan
@@ -41,6 +42,22 @@ def test_a_report_holds_the_board_and_every_engine_against_the_profile():
         ("tflite-runtime", "cpu"),
     ]
     assert report.usable
+
+
+def test_what_would_spoil_a_measurement_is_in_the_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "try_engine", EngineReport)  # the engines have tests of their own
+    board = BOARDS["raspberry-pi-4"]
+    spoiled = {THROTTLED["raspberry-pi-4"]: "50000\n", "proc/pressure/memory": pressure(20.0)}
+    spoiled |= cpufreq([1_800_000] * 4, "ondemand")
+    root = write(board.write(tmp_path), spoiled)
+    report = examine(DeviceProfile.load("raspberry-pi-4"), Host.probe(root, arch=board.arch))
+    assert report.differences == ()
+    assert [each.split(":")[0] for each in report.unsteady] == [
+        "under-voltage since boot",
+        "throttled since boot",
+        "the governor is ondemand",
+        "memory pressure is 20 %",
+    ]
 
 
 def test_a_missing_engine_and_a_missing_accelerator_are_lines_of_the_report():

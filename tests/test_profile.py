@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
 from edgekit.errors import EngineMissing, ProfileError
 from edgekit.host import Host
 from edgekit.plan import ABILITIES, EnginePlan
-from edgekit.profile import DeviceProfile, Figure, compare, detect_profile, profile_names
+from edgekit.profile import DeviceProfile, Figure, compare, detect_profile, profile_names, profile_within
+from edgekit.runtime.store import Store
+from edgekit.supervisor.settings import Unattended
 
 BOARDS = (
     "coral-dev-board",
@@ -194,3 +197,47 @@ def test_the_slow_edition_of_a_board_is_found_out_by_its_clock():
 
 def test_the_generic_profile_expects_nothing():
     assert compare(DeviceProfile.load("generic"), Host("riscv64")) == ()
+
+
+MINE = (
+    'name = "mine"\ntitle = "Mine"\nrun_on_hardware = true\nmatch = {}\n'
+    'variants = { value = ["tflite-int8"], provenance = "inferred", source = "me" }\n'
+    'plans = { value = [{ engine = "litert" }], provenance = "inferred", source = "me" }\n'
+    'frame_budget_ms = { value = 50.0, provenance = "inferred", source = "me" }\n'
+)
+
+
+def test_a_profile_can_be_a_file_wherever_it_has_a_name(tmp_path, monkeypatch):
+    (tmp_path / "mine.toml").write_text(MINE)
+    (tmp_path / "mine").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    for named in ("mine.toml", "./mine", str(tmp_path / "mine.toml")):
+        assert DeviceProfile.load(named).title == "Mine"
+    with pytest.raises(ProfileError, match="no device profile named 'mine'"):
+        DeviceProfile.load("mine")
+
+
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        (None, None),
+        ("raspberry-pi-5", "raspberry-pi-5"),
+        ("mine.toml", "/etc/store/mine.toml"),
+        ("boards/mine.toml", "/etc/store/boards/mine.toml"),
+        ("/srv/mine.toml", "/srv/mine.toml"),
+    ],
+)
+def test_a_profiles_file_lies_beside_the_settings_that_name_it(named, meant):
+    assert profile_within(named, Path("/etc/store")) == meant
+
+
+@pytest.mark.parametrize(
+    ("kind", "tables"),
+    [
+        (Store, '[source]\naddress = "scene:x"\n'),
+        (Unattended, '[[cameras]]\nname = "aisle"\naddress = "scene:x"\n[sinks.jsonl]\npath = "-"\n'),
+    ],
+)
+def test_a_store_file_may_name_a_profile_of_its_own(kind, tables, tmp_path):
+    (tmp_path / "store.toml").write_text(f'profile = "mine.toml"\n{tables}[detector]\nbundle = "a.ekb"\n')
+    assert kind.read(tmp_path / "store.toml").profile == str(tmp_path / "mine.toml")

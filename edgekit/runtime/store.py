@@ -31,6 +31,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from edgekit.profile import profile_within
 from edgekit.runtime.annotate import annotate
 from edgekit.runtime.pipeline import Observation, Pipeline
 from edgekit.runtime.settings import CameraMode, ClassifyPolicy, ModelSettings, TrackSettings
@@ -109,6 +110,7 @@ class Store:
         jsonl = output.jsonl if output.jsonl in (None, "-") else str(folder / output.jsonl)
         return replace(
             self,
+            profile=profile_within(self.profile, folder),
             source=replace(source, address=address),
             detector=replace(self.detector, bundle=folder / self.detector.bundle),
             classifier=self.classifier and replace(self.classifier, bundle=folder / self.classifier.bundle),

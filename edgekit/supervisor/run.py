@@ -343,7 +343,7 @@ def _for_inference(settings: Unattended, profile: DeviceProfile) -> Unattended:
     """What the inference child needs to know, and nothing that it need not: no address, no password."""
     cameras = tuple(replace(each, address="") for each in settings.cameras)
     sinks = SinkSettings(jsonl=JsonlSettings("-"))  # one must be there
-    return replace(settings, profile=profile.name, cameras=cameras, sinks=sinks, web=None)
+    return replace(settings, profile=settings.profile or profile.name, cameras=cameras, sinks=sinks, web=None)
 
 
 def _ring(name: str, slot_bytes: int, opened: ExitStack) -> Ring:

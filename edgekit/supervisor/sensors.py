@@ -6,15 +6,11 @@ read by themselves: `Host.probe` also asks every core for its clock, which on x8
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
-# `vcgencmd get_throttled` in the Raspberry Pi documentation: bits 0 to 3 are now, 16 to 19 since power was applied.
-_THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
-_THROTTLED_SINCE_BOOT = {bit + 16: f"{name} since boot" for bit, name in _THROTTLED.items()}
-# "soc/soc:firmware" up to the Raspberry Pi 4; later device trees put the bus address behind "soc".
-_THROTTLED_FILES = "sys/devices/platform/soc*/soc*:firmware/get_throttled"
+from edgekit.sensors import memory_mb, pressure, text, thousandths
+from edgekit.throttling import firmware_file, firmware_flags
 
 
 @dataclass(frozen=True)
@@ -41,55 +37,13 @@ def read_sensors(root: Path | str = "/", zone: str | None = None) -> Reading:
     root = Path(root)
     return Reading(
         heat_c=_heat_c(root, zone),
-        memory_available_mb=_memory_available_mb(root),
-        memory_pressure=_memory_pressure(root),
-        throttled=_throttled(root),
+        memory_available_mb=memory_mb(root, "MemAvailable"),
+        memory_pressure=pressure(root, "memory"),
+        throttled=firmware_flags(firmware_file(root)),
     )
 
 
 def _heat_c(root: Path, zone: str | None) -> float | None:
     zones = (root / "sys/class/thermal").glob("thermal_zone*")
-    heats = (_number(_text(each / "temp")) for each in zones if zone is None or _text(each / "type") == zone)
-    return max((heat / 1000 for heat in heats if heat is not None), default=None)
-
-
-def _memory_available_mb(root: Path) -> float | None:
-    for line in (_text(root / "proc/meminfo") or "").splitlines():
-        if line.startswith("MemAvailable:"):
-            kilobytes = _number(line.removeprefix("MemAvailable:").removesuffix("kB"))
-            return None if kilobytes is None else kilobytes / 1024
-    return None
-
-
-def _memory_pressure(root: Path) -> float | None:
-    for line in (_text(root / "proc/pressure/memory") or "").splitlines():
-        if line.startswith("some "):
-            figures = dict(word.partition("=")[::2] for word in line.split()[1:])
-            return _number(figures.get("avg10"))
-    return None
-
-
-def _throttled(root: Path) -> tuple[str, ...] | None:
-    path = next(iter(sorted(root.glob(_THROTTLED_FILES))), None)
-    text = None if path is None else _text(path)
-    try:
-        bits = int(text or "", 16)
-    except ValueError:
-        return None
-    return tuple(name for bit, name in (_THROTTLED | _THROTTLED_SINCE_BOOT).items() if bits >> bit & 1)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _text(path: Path) -> str | None:
-    """The file's text; None where it is not there or its driver refuses, as a zone of a sleeping core does."""
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return None
+    heats = (thousandths(each / "temp") for each in zones if zone is None or text(each / "type") == zone)
+    return max((heat for heat in heats if heat is not None), default=None)

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgekit.outbox import Limits
+from edgekit.profile import profile_within
 from edgekit.runtime.settings import CameraMode, ClassifyPolicy, ModelSettings, TrackSettings
 from edgekit.schema import STRICT, parse, read_toml
 from edgekit.secret import Secret
@@ -190,6 +191,7 @@ class Unattended:
         """With paths relative to `folder` made whole."""
         return replace(
             self,
+            profile=profile_within(self.profile, folder),
             cameras=tuple(replace(each, address=_whole(each.address, folder)) for each in self.cameras),
             detector=replace(self.detector, bundle=folder / self.detector.bundle),
             classifier=self.classifier and replace(self.classifier, bundle=folder / self.classifier.bundle),

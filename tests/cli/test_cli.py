@@ -43,6 +43,9 @@ def test_the_version_is_printed():
         (("bench", "nowhere.ekb"), "nowhere.ekb: No such file or directory", 1),
         (("run", "nowhere.toml"), "nowhere.toml: No such file or directory", 1),
         (("profiles", "rpi"), "no device profile named 'rpi'; there are: ", 1),
+        (("profiles", "show", "rpi"), "no device profile named 'rpi'; there are: ", 1),
+        (("profiles", "none.toml"), "none.toml: No such file or directory", 1),
+        (("profiles", "probe", "-o", "board.yaml"), "a profile's file ends in .toml; got board.yaml", 64),
         (("doctor", "--profile", "rpi"), "no device profile named 'rpi'; there are: ", 1),
         (("paint",), "No such command", 64),
         (("bench",), "Missing argument", 64),
@@ -142,6 +145,15 @@ def test_every_profile_can_be_shown():
     assert done.returncode == 0
     assert "not measured on this board" in done.stdout
     assert all(name in edgekit("profiles").stdout for name in profile_names())
+
+
+def test_a_profile_is_probed_and_then_named_by_its_file(tmp_path):
+    done = edgekit("profiles", "probe", "--seconds", "0.1", "-o", "mine.toml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "edgekit doctor --profile mine.toml" in done.stderr
+    shown = edgekit("profiles", "show", "mine.toml", cwd=tmp_path).stdout
+    assert "(mine): run on hardware" in shown
+    assert edgekit("profiles", "mine.toml", cwd=tmp_path).stdout == shown
 
 
 def test_doctor_runs_every_engine_that_is_installed():

@@ -18,13 +18,14 @@ pytest.importorskip("onnxruntime")
 from edgekit.benchmarks.reliability.small_shop import write_detector
 from edgekit.errors import EngineMissing, SettingsError
 from edgekit.host import Host
+from edgekit.probe import as_text, describe
 from edgekit.supervisor.run import run_unattended
 from edgekit.supervisor.settings import Unattended
 
 EDGEKIT = [sys.executable, "-c", "from edgekit.cli import main; main()"]
 STORE = """
 device = "cart-1"
-profile = "generic"
+profile = "{profile}"
 largest_frame = [640, 480]
 
 [[cameras]]
@@ -53,9 +54,9 @@ path = "events.jsonl"
 def store(tmp_path: Path) -> Callable[..., Path]:
     write_detector(tmp_path / "detector.ekb", cell=16)
 
-    def write(more: str = "") -> Path:
+    def write(more: str = "", profile: str = "generic") -> Path:
         path = tmp_path / "store.toml"
-        path.write_text(STORE.format(more=more))
+        path.write_text(STORE.format(more=more, profile=profile))
         return path
 
     return write
@@ -99,8 +100,8 @@ class Running:
 def start(store: Callable[..., Path]) -> Iterator[Callable[..., Running]]:
     running: list[Running] = []
 
-    def begin(*options: str, more: str = "") -> Running:
-        running.append(Running(store(more), *options))
+    def begin(*options: str, more: str = "", profile: str = "generic") -> Running:
+        running.append(Running(store(more, profile), *options))
         return running[-1]
 
     yield begin
@@ -121,6 +122,13 @@ def test_it_sees_tells_and_ends_when_it_is_told_to(start: Callable[..., Running]
     assert len(children) == 3, "two cameras and one engine"
     assert shop.end() == 0
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_profile_of_ones_own_reaches_the_inference_child(start: Callable[..., Running], tmp_path: Path) -> None:
+    (tmp_path / "board.toml").write_text(as_text(describe(Host("aarch64"), name="board")))
+    shop = start(profile="board.toml")
+    assert shop.wait_for(is_observation)
+    assert shop.end() == 0
 
 
 def test_ids_count_up_without_a_gap(start: Callable[..., Running]) -> None:
