@@ -77,6 +77,8 @@ def run(
     edgekit bench cart.ekb --scenario camera --fps 15 --classifier products.ekb --source aisle.mp4 --json cart.json
     """
     from edgekit.benchmarks.bench import bench
+    from edgekit.benchmarks.validity import judge
+    from edgekit.benchmarks.watch import Watcher
     from edgekit.bundle import Bundle
     from edgekit.cli import show
     from edgekit.profile import DeviceProfile
@@ -91,7 +93,8 @@ def run(
         products = None if classifier is None else opened.enter_context(Bundle.open(classifier))
         board = DeviceProfile.load(profile)
         with show.progress() as tell:
-            found = bench(detector, board, asked, variant or (), products, source, tell, allow_noisy=allow_noisy)
+            given = (detector, board, asked, variant or (), products, source, tell)
+            found = bench(*given, allow_noisy=allow_noisy, watch=Watcher, judge=judge)
         _write(found, detector, json, html)
     _print(found, to_stdout=json != Path("-"))
 
