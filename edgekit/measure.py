@@ -58,10 +58,7 @@ class Samples:
 
     def percentile(self, percent: float) -> float | None:
         """By nearest rank; None where fewer samples were taken than `samples_needed(percent)`."""
-        if len(self.wall_ms) < samples_needed(percent):
-            return None
-        rank = math.ceil(len(self.wall_ms) * percent / 100)
-        return sorted(self.wall_ms)[max(rank, 1) - 1]
+        return percentile(self.wall_ms, percent)
 
     @property
     def median_cpu_ms(self) -> float:
@@ -108,6 +105,14 @@ def samples_needed(percent: float) -> int:
     while p**n + n * (1 - p) * p ** (n - 1) > 0.01:
         n += 1
     return n
+
+
+def percentile(values: Sequence[float], percent: float) -> float | None:
+    """By nearest rank; None where there are fewer values than `samples_needed(percent)`."""
+    if len(values) < samples_needed(percent):
+        return None
+    rank = math.ceil(len(values) * percent / 100)
+    return sorted(values)[max(rank, 1) - 1]
 
 
 def interleave(
