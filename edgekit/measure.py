@@ -57,7 +57,7 @@ class Samples:
     block: int
 
     def percentile(self, percent: float) -> float | None:
-        """By nearest rank; None where fewer samples were taken than `samples_needed(percent)`."""
+        """Of wall time, as the function `percentile` gives it."""
         return percentile(self.wall_ms, percent)
 
     @property
@@ -108,10 +108,13 @@ def samples_needed(percent: float) -> int:
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
-    """By nearest rank; None where there are fewer values than `samples_needed(percent)`."""
-    if len(values) < samples_needed(percent):
-        return None
-    rank = math.ceil(len(values) * percent / 100)
+    """By nearest rank; None, which is "not measured", where there are fewer values than `samples_needed(percent)`."""
+    return None if len(values) < samples_needed(percent) else nearest_rank(values, percent)
+
+
+def nearest_rank(values: Sequence[float], percent: float) -> float:
+    """The least of the values that at least `percent` per cent of them do not exceed, however few they are."""
+    rank = math.ceil(len(values) * percent / 100 - 1e-9)  # 99.9 % of 41000 is 40959, which floats overshoot
     return sorted(values)[max(rank, 1) - 1]
 
 

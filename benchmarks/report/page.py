@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
+from typing import Protocol
 
 from edgekit.benchmarks.report import tables
 from edgekit.benchmarks.report.plots import cold, density, histogram, tail, waterfall
@@ -21,9 +22,22 @@ from edgekit.svg import Point, front
 _FEW = 12  # windows of a search that are shown without being asked for
 
 
-def page(result: Result, bundle: Bundle | None = None, verdicts: Sequence[object] = ()) -> str:
+class Judged(Protocol):
+    """A verdict on one variant, as `edgekit.benchmarks.verdict` gives it; a finding's text begins with its outcome."""
+
+    @property
+    def variant(self) -> str: ...
+
+    @property
+    def outcome(self) -> str: ...
+
+    @property
+    def findings(self) -> Sequence[object]: ...
+
+
+def page(result: Result, bundle: Bundle | None = None, verdicts: Sequence[Judged] = ()) -> str:
     """The page as text. bundle: the measured one, for its accuracy; `ValueError` where it is another. verdicts: what
-    was asked of the result and what came out, each one as its text says it."""
+    came out of the limits that the result was held against."""
     lead = f"{how_measured(result)} {where_measured(result)}"
     return render(f"{result.bundle} under load", lead, [*_standing(result, verdicts), *sections(result, bundle)])
 
@@ -48,7 +62,7 @@ def sections(result: Result, bundle: Bundle | None = None) -> list[Section]:
     return [each for each in found if each.blocks]
 
 
-def _standing(result: Result, verdicts: Sequence[object]) -> list[Section]:
+def _standing(result: Result, verdicts: Sequence[Judged]) -> list[Section]:
     """Whether it counts, first of all."""
     validity = result.validity
     standing = "VALID" if validity.valid else "INVALID"
@@ -60,9 +74,10 @@ def _standing(result: Result, verdicts: Sequence[object]) -> list[Section]:
         *(f"Allowed by hand: {allowed}" for allowed in validity.allowed),
         *(f"{name} was not run: {why}" for name, why in result.not_run.items()),
     ]
-    blocks: list[Block] = [Tiles([("this measurement is", standing, reason), *_tiles(result)])]
-    if verdicts:
-        blocks += [Text("What was asked of it:"), Lines([str(verdict) for verdict in verdicts])]
+    judged = [(f"limits of {each.variant}", each.outcome, f"{len(each.findings)} held against") for each in verdicts]
+    blocks: list[Block] = [Tiles([("this measurement is", standing, reason), *judged, *_tiles(result)])]
+    for each in verdicts:
+        blocks += [Text(f"{each.variant} against its limits:"), Lines([str(finding) for finding in each.findings])]
     return [Section("Standing", [*blocks, Lines(lines)] if lines else blocks)]
 
 

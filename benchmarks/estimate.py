@@ -1,0 +1,111 @@
+"""What a model should take on a host where it was not measured: a roofline, with the errors that it made where it was.
+
+    with Bundle.open("cart.ekb") as bundle:
+        print(estimate(work_of(bundle), "onnxruntime", "int8", probe(), Baseline.load("generic")))
+
+A picture's time is its multiply-adds over a rate of arithmetic plus the values moved over a rate of memory (the
+roofline of Williams, Waterman and Patterson 2009, with both in turn: in nets of small layers little of one hides behind
+the other). The two rates are fitted to a baseline's models of one family in one engine and precision, and scaled by
+what the probe finds on both hosts. The band is what each of these models is off when it is estimated from the others.
+An estimate is for planning a purchase; it passes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from edgekit.benchmarks.baselines import Baseline, Measured
+from edgekit.benchmarks.probe import Probe
+from edgekit.benchmarks.work import Work
+from edgekit.errors import ResultError
+from edgekit.frames import FloatArray
+from edgekit.plan import EngineName
+
+Precision: TypeAlias = Literal["float", "int8"]
+
+_LEAST = 4  # models: two rates are fitted to all but one of them
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Milliseconds on one thread that has its core to itself, and between what they lie if the model is as far off as
+    the worst that was checked. how: from what, and what was not checked."""
+
+    low_ms: float
+    ms: float
+    high_ms: float
+    how: str
+
+    def __str__(self) -> str:
+        return f"estimated {self.ms:.2f} ms ({self.low_ms:.2f} to {self.high_ms:.2f}): {self.how}"
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """Milliseconds for a million multiply-adds, and for a million values moved."""
+
+    mac_ms: float
+    element_ms: float
+
+    def ms(self, work: Work) -> float:
+        return (self.mac_ms * work.macs + self.element_ms * work.elements) / 1e6
+
+
+def estimate(work: Work, engine: EngineName, precision: Precision, here: Probe, baseline: Baseline) -> Estimate:
+    """On the host that `here` was found on. `ResultError` where the baseline holds too few models of the family in that
+    engine to know the error, or where the host's INT8 could not be probed."""
+    models = [each for each in baseline.measured if each.work.family == work.family and each.precision == precision]
+    own = [each for each in models if each.engine == engine]
+    if len(own) < _LEAST:
+        raise ResultError(
+            f"no estimate for a {work.family} net in {precision} on {engine}: its error is checked on {_LEAST} models "
+            f"that were measured, and the baseline '{baseline.profile}' holds {len(own)}"
+        )
+    arithmetic, memory = _scales(precision, here, baseline.probe)
+    fitted = fit(own)
+    ms = Roofline(fitted.mac_ms / arithmetic, fitted.element_ms / memory).ms(work)
+    errors = [error for name in {each.engine for each in models} for error in left_out(_of(models, name))]
+    how = (
+        f"a roofline through {len(own)} {work.family} nets in {engine}, {precision}, measured on {baseline.host}; here "
+        f"arithmetic is {arithmetic:.2f} and memory {memory:.2f} times as fast by the probe; the band is that of "
+        f"{len(errors)} estimates of models there that were left out; the step to another host was not checked"
+    )
+    return Estimate(ms / max(1.0, *errors), ms, ms / min(1.0, *errors), how)
+
+
+def fit(models: Sequence[Measured]) -> Roofline:
+    """The two rates that fit best, by least squares of the relative errors; neither is below 0."""
+    columns: FloatArray = np.array([[each.work.macs, each.work.elements] for each in models], np.float64)
+    scaled = columns / 1e6 / np.array([[each.cpu_ms] for each in models])
+    both = np.linalg.lstsq(scaled, np.ones(len(models)), rcond=None)[0]
+    if both.min() >= 0:
+        return Roofline(*map(float, both))
+    alone = [float(column.sum() / (column @ column)) for column in scaled.T]
+    missed = [float(((column * rate - 1) ** 2).sum()) for column, rate in zip(scaled.T, alone, strict=True)]
+    return Roofline(alone[0], 0.0) if missed[0] <= missed[1] else Roofline(0.0, alone[1])
+
+
+def left_out(models: Sequence[Measured]) -> list[float]:
+    """Of each model, what it would be estimated at from the others, over what it was measured at. Too few give none."""
+    if len(models) < _LEAST:
+        return []
+    others = [[each for each in models if each is not model] for model in models]
+    return [fit(rest).ms(model.work) / model.cpu_ms for rest, model in zip(others, models, strict=True)]
+
+
+def _of(models: Sequence[Measured], engine: EngineName) -> list[Measured]:
+    return [each for each in models if each.engine == engine]
+
+
+def _scales(precision: Precision, here: Probe, there: Probe) -> tuple[float, float]:
+    """How many times as fast as the baseline's host this one is: in arithmetic, in memory."""
+    memory = here.memcpy_gb_s / there.memcpy_gb_s
+    if precision == "float":
+        return here.f32_gmac_s / there.f32_gmac_s, memory
+    if here.int8_gmac_s is None or there.int8_gmac_s is None:
+        raise ResultError("no estimate in int8: probing its speed needs OpenVINO: pip install 'edgekit[openvino]'")
+    return here.int8_gmac_s / there.int8_gmac_s, memory
