@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
-from typing import Protocol
 
+from edgekit.benchmarks.baselines import Row
 from edgekit.benchmarks.report import tables
 from edgekit.benchmarks.report.plots import cold, density, histogram, tail, waterfall
 from edgekit.benchmarks.report.series import all_series, frame_ms, stages
+from edgekit.benchmarks.report.standing import Judged, standing
 from edgekit.benchmarks.report.timeline import timeline, unknown
 from edgekit.benchmarks.report.units import UNMEASURED, told, told_names, told_range
 from edgekit.benchmarks.report.words import how_measured, where_measured
@@ -16,86 +17,51 @@ from edgekit.benchmarks.result import Executed, Result
 from edgekit.benchmarks.scenario import Streams
 from edgekit.bundle import Bundle
 from edgekit.measure import percentile
-from edgekit.page import Block, Folded, Grid, Lines, Plot, Section, Text, Tiles, render
+from edgekit.page import Block, Folded, Grid, Plot, Section, Text, render
 from edgekit.svg import Point, front
 
 _FEW = 12  # windows of a search that are shown without being asked for
 
 
-class Judged(Protocol):
-    """A verdict on one variant, as `edgekit.benchmarks.verdict` gives it; a finding's text begins with its outcome."""
-
-    @property
-    def variant(self) -> str: ...
-
-    @property
-    def outcome(self) -> str: ...
-
-    @property
-    def findings(self) -> Sequence[object]: ...
-
-
-def page(result: Result, bundle: Bundle | None = None, verdicts: Sequence[Judged] = ()) -> str:
+def page(
+    result: Result, bundle: Bundle | None = None, verdicts: Sequence[Judged] = (), beside: Sequence[Row] = ()
+) -> str:
     """The page as text. bundle: the measured one, for its accuracy; `ValueError` where it is another. verdicts: what
-    came out of the limits that the result was held against."""
+    came out of the limits that the result was held against. beside: from `against_baseline`."""
     lead = f"{how_measured(result)} {where_measured(result)}"
-    return render(f"{result.bundle} under load", lead, [*_standing(result, verdicts), *sections(result, bundle)])
+    return render(f"{result.bundle} under load", lead, _sections(result, bundle, verdicts, beside))
 
 
 def sections(result: Result, bundle: Bundle | None = None) -> list[Section]:
-    """What a page says of a result, to stand in a page of one's own; only what its scenario measured."""
+    """The same for a page of one's own, where other bundles may stand beside this one."""
+    lead = Text(f"{how_measured(result)} {where_measured(result)}")
+    first, *others = _sections(result, bundle, (), ())
+    found = [Section(first.title, [lead, *first.blocks]), *others]
+    return [Section(f"{result.bundle}: {each.title.lower()}", each.blocks) for each in found]
+
+
+def _sections(
+    result: Result, bundle: Bundle | None, verdicts: Sequence[Judged], beside: Sequence[Row]
+) -> list[Section]:
+    """Only what the scenario measured."""
     if bundle is not None and bundle.digest != result.digest:
         raise ValueError(
             f"{bundle.path} is not what was measured: its digest is {bundle.digest[:16]}, the result's is "
             f"{result.digest[:16]}"
         )
     found = [
-        Section(f"Latency of {result.bundle}", list(_latency(result))),
+        Section("Standing", list(standing(result, verdicts))),
+        Section("Latency", list(_latency(result))),
         Section("Accuracy against latency", list(_front(result, bundle))),
         Section("Frames", list(_frames(result))),
         Section("From frame to event", list(_stages(result))),
         Section("Stream density", list(_streams(result))),
         Section("Cold start", list(_starts(result))),
+        Section("Beside what is known of this model", list(_beside(beside))),
         Section("The host meanwhile", list(_host(result))),
         Section("How it ran", list(_origin(result))),
     ]
     return [each for each in found if each.blocks]
-
-
-def _standing(result: Result, verdicts: Sequence[Judged]) -> list[Section]:
-    """Whether it counts, first of all."""
-    validity = result.validity
-    standing = "VALID" if validity.valid else "INVALID"
-    reason = "it cannot pass anything; why is below" if not validity.valid else "read the warnings below"
-    reason = reason if validity.invalid or validity.warnings or validity.allowed else "nothing was seen against it"
-    lines = [
-        *(f"INVALID: {reason}" for reason in validity.invalid),
-        *(f"Warning: {warning}" for warning in validity.warnings),
-        *(f"Allowed by hand: {allowed}" for allowed in validity.allowed),
-        *(f"{name} was not run: {why}" for name, why in result.not_run.items()),
-    ]
-    judged = [(f"limits of {each.variant}", each.outcome, f"{len(each.findings)} held against") for each in verdicts]
-    blocks: list[Block] = [Tiles([("this measurement is", standing, reason), *judged, *_tiles(result)])]
-    for each in verdicts:
-        blocks += [Text(f"{each.variant} against its limits:"), Lines([str(finding) for finding in each.findings])]
-    return [Section("Standing", [*blocks, Lines(lines)] if lines else blocks)]
-
-
-def _tiles(result: Result) -> Iterator[tuple[str, str, str]]:
-    """The figure of the scenario for the best variant."""
-    medians = {each.variant: p50 for each in result.variants if (p50 := percentile(frame_ms(each)[1], 50)) is not None}
-    if medians:
-        best = min(medians, key=lambda name: medians[name])
-        what = next(frame_ms(each)[0] for each in result.variants if each.variant == best)
-        yield f"p50 of {best}", f"{medians[best]:.2f} ms", f"{what}; the quickest of {len(medians)}"
-    held = {each.variant: each.streams for each in result.variants if each.streams is not None}
-    if held:
-        best = max(held, key=lambda name: held[name])
-        yield f"cameras with {best}", str(held[best]), f"that hold {tables.offered_fps(result):g} frames a second"
-    started = {each.variant: fmean(s.wall_s for s in each.starts) for each in result.variants if each.starts}
-    if started:
-        best = min(started, key=lambda name: started[name])
-        yield f"cold start of {best}", f"{started[best]:.2f} s", "from nothing to the first result"
 
 
 def _latency(result: Result) -> Iterator[Block]:
@@ -167,6 +133,17 @@ def _starts(result: Result) -> Iterator[Block]:
         started = [(each.variant, each.starts) for each in result.variants if each.starts]
         yield Plot(cold(started), "Means of fresh interpreters; each mark is one start. Memory is the most of any.")
         yield table
+
+
+def _beside(rows: Sequence[Row]) -> Iterator[Block]:
+    if rows:
+        columns = ["whose", "model", "input", "engine", "precision", "ms", "source"]
+        cells = [
+            [each.whose, each.model, each.input, each.engine, each.precision, told(each.ms), each.source]
+            for each in rows
+        ]
+        yield Grid(columns, cells, words=(0, 3, 6))
+        yield Text("Other engines, versions and threads on other days: for orientation, and no verdict.")
 
 
 def _host(result: Result) -> Iterator[Block]:

@@ -27,7 +27,7 @@ def timeline(variants: Sequence[Executed], looks: Sequence[Look]) -> str:
     if not loaded and not tracks:
         return ""
     ends = [frames.at_s[-1] for _, frames in loaded] + [look.at_s for look in looks]
-    x = Scale(0, max(*ends, 1e-3) if len(ends) > 1 else ends[0] or 1.0, _LEFT, _WIDTH - _RIGHT)
+    x = Scale(0, max([*ends, 1e-3]), _LEFT, _WIDTH - _RIGHT)
     parts: list[str] = []
     y = 10.0
     if loaded:

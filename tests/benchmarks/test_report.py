@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 from tiny import golden_bundle
 
+from edgekit.benchmarks.baselines import against_baseline
 from edgekit.benchmarks.environment import Environment
 from edgekit.benchmarks.report import markdown, page, sections
 from edgekit.benchmarks.report.plots import density, histogram, tail
@@ -21,6 +22,7 @@ from edgekit.benchmarks.scenario import Camera, ColdStart, SingleStream, Streams
 from edgekit.benchmarks.watch import Look, Validity
 from edgekit.bundle import Bundle
 from edgekit.measure import Samples
+from edgekit.page import render
 
 HOST = Environment("aarch64", "Raspberry Pi 5", 4, 4, ("asimddp",), 8192, None, (), {}, 0.1, "Linux", {"numpy": "2"})
 STALL_MS = 300.0
@@ -66,23 +68,20 @@ COLD = result(ColdStart(), executed(starts=(Start(1.0, 0.3, 0.2, 0.8, 90.0), Sta
 SUSTAINED = result(Sustained(fps=15), executed(frames=camera_frames(9000)))
 
 
-def titles(found):
-    return [each.title for each in sections(found)]
-
-
 @pytest.mark.parametrize(
     ("measured", "shown"),
     [
-        (SINGLE, ["Latency of cart"]),
-        (CAMERA, ["Latency of cart", "Frames", "From frame to event"]),
-        (STREAMS, ["Stream density"]),
-        (COLD, ["Cold start"]),
-        (SUSTAINED, ["Latency of cart", "Frames", "From frame to event"]),
+        (SINGLE, ["latency"]),
+        (CAMERA, ["latency", "frames", "from frame to event"]),
+        (STREAMS, ["stream density"]),
+        (COLD, ["cold start"]),
+        (SUSTAINED, ["latency", "frames", "from frame to event"]),
     ],
     ids=lambda each: each.scenario.kind if isinstance(each, Result) else "",
 )
 def test_a_page_shows_what_its_scenario_measured_and_nothing_else(measured, shown):
-    assert titles(measured) == [*shown, "The host meanwhile", "How it ran"]
+    titles = [each.title for each in sections(measured)]
+    assert titles == [f"cart: {title}" for title in ("standing", *shown, "the host meanwhile", "how it ran")]
     assert not re.search(r'(src|href)="(?!#|data:)|url\(|@import|<script', page(measured)), "something is fetched"
 
 
@@ -107,10 +106,15 @@ def test_one_stall_in_a_thousand_frames_is_seen_in_every_plot():
 
 
 def test_a_percentile_that_too_few_samples_stand_behind_is_not_measured():
-    (row,) = sections(result(SingleStream(), executed(engine_only=samples(129))))[0].blocks[0].rows
+    (row,) = sections(result(SingleStream(), executed(engine_only=samples(129))))[1].blocks[0].rows
     assert row[:5] == ["onnx-int8, engine", "129", "2.03", "2.06", "not measured"]
-    (row,) = sections(result(SingleStream(), executed(engine_only=samples(130))))[0].blocks[0].rows
+    (row,) = sections(result(SingleStream(), executed(engine_only=samples(130))))[1].blocks[0].rows
     assert row[4] == "2.06"
+
+
+def test_sections_in_a_page_of_ones_own_say_as_well_that_they_do_not_count():
+    standing = sections(replace(SINGLE, validity=Validity(("throttled at 71 s",))))[0]
+    assert "INVALID" in render("", "", [standing])
 
 
 def test_whether_it_counts_stands_first_with_every_reason():
@@ -118,7 +122,7 @@ def test_whether_it_counts_stands_first_with_every_reason():
     measured = replace(SINGLE, validity=validity, not_run={"tflite-int8": "litert is not installed"})
     text = page(measured, verdicts=[Judged(findings=("INCONCLUSIVE: p99_ms 21 ms",))])
 
-    top = text[: text.index("Latency of cart</h2>")]
+    top = text[: text.index("Latency</h2>")]
     assert '<b class="INVALID">INVALID</b>' in top
     assert '<b class="INCONCLUSIVE">INCONCLUSIVE</b>' in top
     for said in (*validity.invalid, *validity.warnings, *validity.allowed, "litert is not installed", "p99_ms 21 ms"):
@@ -145,11 +149,21 @@ def test_the_front_takes_its_accuracy_from_the_bundle_that_was_measured(tmp_path
         names = [each.name for each in bundle.manifest.variants]
         variants = [executed(name, engine_only=samples(ms=2.0 + i)) for i, name in enumerate(names)]
         measured = replace(result(SingleStream(), *variants), digest=bundle.digest)
-        (plot,) = next(each.blocks for each in sections(measured, bundle) if each.title == "Accuracy against latency")
+        (plot,) = next(
+            each.blocks for each in sections(measured, bundle) if each.title.endswith("accuracy against latency")
+        )
         assert [f"{name}: {2.03 + i:g}, 0.5000" in plot.svg for i, name in enumerate(names)] == [True, True]
 
         with pytest.raises(ValueError, match="is not what was measured"):
             page(SINGLE, bundle)
+
+
+def test_what_is_known_of_the_model_stands_beside_the_result_with_its_source():
+    measured = replace(SINGLE, profile="raspberry-pi-5")
+    text = page(measured, beside=against_baseline(measured, "MobileNetV2", "224x224"))
+    assert "learn.arm.com" in text
+    assert "no verdict" in text
+    assert "no verdict" not in page(measured)
 
 
 def test_what_the_host_does_not_tell_is_unknown_and_not_drawn():
