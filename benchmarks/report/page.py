@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from statistics import fmean
 
 from edgekit.benchmarks.baselines import Row
+from edgekit.benchmarks.environment import Environment
 from edgekit.benchmarks.report import tables
 from edgekit.benchmarks.report.plots import cold, density, histogram, tail, waterfall
 from edgekit.benchmarks.report.series import all_series, frame_ms, stages
 from edgekit.benchmarks.report.standing import Judged, standing
 from edgekit.benchmarks.report.timeline import timeline, unknown
-from edgekit.benchmarks.report.units import UNMEASURED, told, told_names, told_range
+from edgekit.benchmarks.report.units import UNMEASURED, told, told_any, told_range
 from edgekit.benchmarks.report.words import how_measured, where_measured
 from edgekit.benchmarks.result import Executed, Result
 from edgekit.benchmarks.scenario import Streams
@@ -20,6 +22,7 @@ from edgekit.measure import percentile
 from edgekit.page import Block, Folded, Grid, Plot, Section, Text, render
 from edgekit.svg import Point, front
 
+_ENVIRONMENT = fields(Environment)
 _FEW = 12  # windows of a search that are shown without being asked for
 
 
@@ -182,22 +185,15 @@ def _known(values: Iterable[float | None]) -> list[float]:
 
 def _origin(result: Result) -> Iterator[Block]:
     yield tables.executed(result)
-    host = result.environment
     classifier = "none" if result.classifier is None else f"{result.classifier[0]}, digest {result.classifier[1]}"
-    yield Grid(
-        ["what", "value"],
-        [
-            ["bundle", f"{result.bundle}, digest {result.digest}"],
-            ["classifier behind it", classifier],
-            ["pictures", result.source],
-            ["profile", result.profile],
-            ["taken", result.taken],
-            ["host", host.line()],
-            ["memory", told(host.memory_mb, 0, " MB") if host.memory_mb is not None else "unknown"],
-            ["governor", host.governor or "unknown"],
-            ["system", host.system],
-            ["versions", told_names(host.versions)],
-        ],
-        words=(0, 1),
-    )
+    told_of = [
+        ["bundle", f"{result.bundle}, digest {result.digest}"],
+        ["classifier behind it", classifier],
+        ["pictures", result.source],
+        ["profile", result.profile],
+        ["taken", result.taken],
+    ]
+    host = [[each.name.replace("_", " "), told_any(getattr(result.environment, each.name))] for each in _ENVIRONMENT]
+    yield Grid(["what", "value"], told_of, words=(0, 1))
+    yield Grid(["host, before it began", "value"], host, words=(0, 1))
     yield Text(f"Result schema {result.schema}: benchmarks/result.schema.json. The JSON file holds every raw sample.")

@@ -10,6 +10,8 @@ from edgekit.benchmarks.result import Executed, Frames, Result
 from edgekit.benchmarks.scenario import Sustained
 from edgekit.measure import percentile
 
+ENGINE, FRAME = "engine", "frame to event"
+
 
 @dataclass(frozen=True)
 class Series:
@@ -48,24 +50,21 @@ def all_series(result: Result) -> list[Series]:
 def _of(variant: Executed) -> Iterator[Series]:
     name, frames = variant.variant, variant.frames
     if variant.engine_only is not None:
-        yield Series(name, "engine", variant.engine_only.wall_ms, variant.engine_only.cpu_ms)
+        yield Series(name, ENGINE, variant.engine_only.wall_ms, variant.engine_only.cpu_ms)
     if variant.whole is not None:
-        yield Series(name, "picture to result", variant.whole.wall_ms, variant.whole.cpu_ms)
+        yield Series(name, FRAME, variant.whole.wall_ms, variant.whole.cpu_ms)
     if frames is not None and frames.frame_ms:
-        yield Series(name, "frame to event", frames.frame_ms, frames.cpu_ms)
+        yield Series(name, FRAME, frames.frame_ms, frames.cpu_ms)
         yield Series(name, "age at the event", frames.age_ms)
     if variant.starts:
         yield Series(name, "cold start", [1000 * each.wall_s for each in variant.starts])
 
 
 def frame_ms(variant: Executed) -> tuple[str, Sequence[float]]:
-    """What a frame takes with this variant: from frame to event where that was measured, else from picture to result,
-    else the bare engine. ('', ()) where none was."""
-    for each in ("frame to event", "picture to result", "engine"):
-        for series in _of(variant):
-            if series.what == each:
-                return each, series.wall_ms
-    return "", ()
+    """What a frame takes with this variant, to its event, or where that was not measured in the bare engine alone.
+    ('', ()) where neither was."""
+    taken = {each.what: each.wall_ms for each in _of(variant)}
+    return next(((what, taken[what]) for what in (FRAME, ENGINE) if what in taken), ("", ()))
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def stages(variant: Executed) -> list[Stage]:
     taken = _stages_ms(variant)
     found = [Stage(name, fmean(each), each) for name, each in taken.items() if each]
     what, whole = frame_ms(variant)
-    rest = fmean(whole) - sum(each.mean_ms for each in found) if found and what != "engine" and whole else 0.0
+    rest = fmean(whole) - sum(each.mean_ms for each in found) if found and what != ENGINE and whole else 0.0
     return [*found, Stage("between", rest, ())] if rest > 0 else found
 
 

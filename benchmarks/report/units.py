@@ -23,5 +23,12 @@ def told_range(values: Sequence[float], unit: str, digits: int = 0) -> str:
     return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
 
 
-def told_names(values: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items()) or "none"
+def told_any(value: object) -> str:
+    """A figure of the host in whatever form it comes; None is unknown."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {told_any(each)}" for name, each in value.items()) or "none"
+    if isinstance(value, tuple):
+        return ", ".join(map(told_any, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "unknown" if value is None else str(value)

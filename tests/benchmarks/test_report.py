@@ -176,6 +176,7 @@ def test_what_the_host_does_not_tell_is_unknown_and_not_drawn():
     assert timeline([], blind) == ""
     assert "cpu: 61" in timeline([], seeing)
     assert "not watched while it was measured" in page(SINGLE)
+    assert '<td class="words">governor</td><td class="words">unknown</td>' in page(SINGLE)
 
 
 def test_where_the_firmware_throttled_there_is_a_band_over_all_tracks():
