@@ -68,7 +68,7 @@ def _sections(
 
 
 def _latency(result: Result) -> Iterator[Block]:
-    series = [each for each in all_series(result) if each.what != "cold start"]
+    series = all_series(result)
     if not series:
         return
     yield tables.latency(result)

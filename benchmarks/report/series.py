@@ -56,8 +56,6 @@ def _of(variant: Executed) -> Iterator[Series]:
     if frames is not None and frames.frame_ms:
         yield Series(name, FRAME, frames.frame_ms, frames.cpu_ms)
         yield Series(name, "age at the event", frames.age_ms)
-    if variant.starts:
-        yield Series(name, "cold start", [1000 * each.wall_s for each in variant.starts])
 
 
 def frame_ms(variant: Executed) -> tuple[str, Sequence[float]]:

@@ -29,11 +29,9 @@ class Judged(Protocol):
 def standing(result: Result, verdicts: Sequence[Judged]) -> Iterator[Block]:
     """Whether it counts, first of all."""
     validity = result.validity
-    reason = "it cannot pass anything; why is below" if not validity.valid else "read the warnings below"
-    reason = reason if validity.invalid or validity.warnings or validity.allowed else "nothing was seen against it"
     judged = [(f"limits of {each.variant}", each.outcome, f"{len(each.findings)} held against") for each in verdicts]
     stands = "VALID" if validity.valid else "INVALID"
-    yield Tiles([("this measurement is", stands, reason), *judged, *_tiles(result)])
+    yield Tiles([("this measurement is", stands, _reason(result)), *judged, *_tiles(result)])
     for each in verdicts:
         yield Text(f"{each.variant} against its limits:")
         yield Lines([str(finding) for finding in each.findings])
@@ -45,6 +43,15 @@ def standing(result: Result, verdicts: Sequence[Judged]) -> Iterator[Block]:
     ]
     if lines:
         yield Lines(lines)
+
+
+def _reason(result: Result) -> str:
+    validity = result.validity
+    if validity.invalid:
+        return "it cannot pass anything; why is below"
+    if validity.warnings or validity.allowed:
+        return "read the warnings below"
+    return "nothing was seen against it" if result.looks else "but nobody watched the host"
 
 
 def _tiles(result: Result) -> Iterator[tuple[str, str, str]]:

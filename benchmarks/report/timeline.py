@@ -5,6 +5,7 @@ Tracks have one axis of seconds. A sensor that the host has not is not drawn, an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean, median
 
@@ -16,6 +17,7 @@ _WIDTH, _LEFT, _RIGHT = 760, 84, 170
 _TALL, _GAP = 74, 20  # pixels of a track of the host, and between two
 _FRAMES = 190  # of the frames' track
 _COLUMN = 3  # pixels that are drawn as one
+_PAUSE = 30  # pixels without a frame that end a line
 
 Track = tuple[str, dict[str, list[tuple[float, float]]]]
 
@@ -102,8 +104,18 @@ def _frame_track(loaded: Sequence[tuple[str, Frames]], x: Scale, top: float) -> 
         columns = _columns(frames, x)
         thin = "".join(f"M{at:.1f} {y(min(each)):.1f}V{y(max(each)):.1f}" for at, each in columns)
         yield line(thin, hue(i), 1, ' stroke-opacity=".5"')
-        yield line("M" + "L".join(f"{at:.1f} {y(median(each)):.1f}" for at, each in columns), hue(i), 2)
+        yield line(_medians(columns, y), hue(i), 2)
         yield text(x.end + 8, top + 12 + 16 * i, name, kind=hue(i))
+
+
+def _medians(columns: Sequence[tuple[float, list[float]]], y: Scale) -> str:
+    """A line through them that breaks where nothing was measured for a while: another variant had its turn."""
+    path, before = "", -math.inf
+    for at, each in columns:
+        stroke = "L" if at - before <= _PAUSE else "M"
+        path += f"{stroke}{at:.1f} {y(median(each)):.1f}h.1"
+        before = at
+    return path
 
 
 def _columns(frames: Frames, x: Scale) -> list[tuple[float, list[float]]]:

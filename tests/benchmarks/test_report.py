@@ -128,6 +128,8 @@ def test_whether_it_counts_stands_first_with_every_reason():
     for said in (*validity.invalid, *validity.warnings, *validity.allowed, "litert is not installed", "p99_ms 21 ms"):
         assert said in top
     assert '<b class="VALID">VALID</b>' in page(SINGLE)
+    assert "nobody watched the host" in page(SINGLE)
+    assert "nothing was seen against it" in page(CAMERA)
 
 
 def test_no_name_from_outside_becomes_markup():
@@ -182,6 +184,13 @@ def test_what_the_host_does_not_tell_is_unknown_and_not_drawn():
 def test_where_the_firmware_throttled_there_is_a_band_over_all_tracks():
     host = (Look(1.0, (2400.0,)), Look(2.0, (1500.0,), throttled=("under-voltage",)), Look(3.0, (2400.0,)))
     assert timeline([], host).count("<title>under-voltage</title>") == 1
+
+
+def test_a_line_over_time_breaks_where_another_variant_had_its_turn():
+    whole, frames = camera_frames(300), camera_frames(300)
+    parted = replace(frames, at_s=tuple(at + (at > 10) * 60 for at in frames.at_s))
+    breaks = [timeline([executed(frames=each)], ()).count("h.1M") for each in (whole, parted)]
+    assert breaks == [0, 1]
 
 
 def test_the_stages_of_a_frame_add_up_to_the_frame():
