@@ -3,6 +3,8 @@
     with Bundle.open("cart.ekb") as bundle:
         print(estimate(work_of(bundle), "onnxruntime", "int8", probe(), Baseline.load("generic")))
 
+    python -m edgekit.benchmarks.estimate cart.ekb      # every variant, on this host
+
 A picture's time is its multiply-adds over a rate of arithmetic plus the values moved over a rate of memory (the
 roofline of Williams, Waterman and Patterson 2009, with both in turn: in nets of small layers little of one hides behind
 the other). The two rates are fitted to a baseline's models of one family in one engine and precision, and scaled by
@@ -12,6 +14,7 @@ An estimate is for planning a purchase; it passes nothing.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -19,11 +22,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from edgekit.benchmarks.baselines import Baseline, Measured
-from edgekit.benchmarks.probe import Probe
-from edgekit.benchmarks.work import Work
+from edgekit.benchmarks.probe import Probe, probe
+from edgekit.benchmarks.work import Work, work_of
+from edgekit.bundle import Bundle, Variant
 from edgekit.errors import ResultError
 from edgekit.frames import FloatArray
-from edgekit.plan import EngineName
+from edgekit.plan import ENGINES, EngineName
 
 Precision: TypeAlias = Literal["float", "int8"]
 
@@ -109,3 +113,22 @@ def _scales(precision: Precision, here: Probe, there: Probe) -> tuple[float, flo
     if here.int8_gmac_s is None or there.int8_gmac_s is None:
         raise ResultError("no estimate in int8: probing its speed needs OpenVINO: pip install 'edgekit[openvino]'")
     return here.int8_gmac_s / there.int8_gmac_s, memory
+
+
+def estimates(bundle: Bundle, here: Probe, baseline: Baseline) -> list[str]:
+    """A line for every variant of a bundle, in the engine that made its format; it says why where there is none."""
+    work = work_of(bundle)
+    return [f"{each.name}: {_told(work, each, here, baseline)}" for each in bundle.manifest.variants]
+
+
+def _told(work: Work, variant: Variant, here: Probe, baseline: Baseline) -> str:
+    try:
+        return str(estimate(work, ENGINES[variant.format][0], variant.precision, here, baseline))
+    except ResultError as none:
+        return str(none)
+
+
+if __name__ == "__main__":
+    for path in sys.argv[1:]:
+        with Bundle.open(path) as opened:
+            print("\n".join(estimates(opened, probe(), Baseline.load("generic"))))

@@ -9,7 +9,7 @@ from tiny import golden_bundle
 
 from edgekit.benchmarks.anchors import anchors, estimate_by_published
 from edgekit.benchmarks.baselines import Baseline, Measured
-from edgekit.benchmarks.estimate import Roofline, estimate, fit, left_out
+from edgekit.benchmarks.estimate import Roofline, estimate, estimates, fit, left_out
 from edgekit.benchmarks.probe import DenseInt8, Probe, probe
 from edgekit.benchmarks.speed import peak
 from edgekit.benchmarks.work import Work, count, work_of
@@ -86,6 +86,17 @@ def test_a_host_of_twice_the_speed_takes_half_the_time(here, times):
 def test_where_the_error_is_not_known_there_is_no_estimate(work, engine, here, said):
     with pytest.raises(ResultError, match=said):
         estimate(work, engine, "int8", here, baseline(*map(model, works())))
+
+
+def test_every_variant_of_a_bundle_gets_its_estimate_or_the_reason_why_not(tmp_path):
+    pytest.importorskip("openvino")
+    with Bundle.open(golden_bundle(tmp_path / "tiny.ekb")) as bundle:
+        family = work_of(bundle).family
+        held = baseline(*(model(work, precision="float") for work in works(family)))
+        onnx, tflite = estimates(bundle, PROBE, held)
+    assert onnx.startswith("onnx-float: estimated ")
+    assert "float on litert" in tflite
+    assert "holds 0" in tflite
 
 
 def test_every_family_of_the_kept_baseline_that_can_be_estimated_was_checked_to_within_a_third():
