@@ -1,6 +1,7 @@
 """What boards were published to achieve, in GMAC/s by family of models, and estimates for boards that are not at hand.
 
-print(estimate_by_published(work_of(bundle), "int8", DeviceProfile.load("raspberry-pi-5"), Baseline.load("generic")))
+pi = DeviceProfile.load("raspberry-pi-5")
+print(estimate_by_published(work_of(bundle), "int8", pi, Baseline.load("generic")))
 """
 
 from __future__ import annotations

@@ -111,7 +111,9 @@ def _scales(precision: Precision, here: Probe, there: Probe) -> tuple[float, flo
     if precision == "float":
         return here.f32_gmac_s / there.f32_gmac_s, memory
     if here.int8_gmac_s is None or there.int8_gmac_s is None:
-        raise ResultError("no estimate in int8: probing its speed needs OpenVINO: pip install 'edgekit[openvino]'")
+        raise ResultError(
+            "no estimate in int8: its speed was not probed, which OpenVINO does: pip install 'edgekit[openvino]'"
+        )
     return here.int8_gmac_s / there.int8_gmac_s, memory
 
 

@@ -80,12 +80,14 @@ class Stage:
 
 
 def stages(variant: Executed) -> list[Stage]:
-    """In the order of the frame's way, and at the end what lies between them, where the whole was measured as well."""
-    taken = _stages_ms(variant)
-    found = [Stage(name, fmean(each), each) for name, each in taken.items() if each]
+    """In the order of the frame's way, and at the end what lies between them, where the frame was timed as well. A
+    frame is timed from when it is in hand, so its capture is not part of that."""
+    found = [Stage(name, fmean(taken), taken) for name, taken in _stages_ms(variant).items() if taken]
     what, whole = frame_ms(variant)
-    rest = fmean(whole) - sum(each.mean_ms for each in found) if found and what != ENGINE and whole else 0.0
-    return [*found, Stage("between", rest, ())] if rest > 0 else found
+    if not found or what != FRAME:
+        return found
+    between = fmean(whole) - sum(each.mean_ms for each in found if each.name != "capture")
+    return [*found, Stage("between", between, ())] if between > 0 else found
 
 
 def _stages_ms(variant: Executed) -> Mapping[str, Sequence[float]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean, median
+from typing import TypeAlias
 
 from edgekit.benchmarks.result import Executed, Frames
 from edgekit.benchmarks.watch import Look
@@ -19,7 +20,7 @@ _FRAMES = 190  # of the frames' track
 _COLUMN = 3  # pixels that are drawn as one
 _PAUSE = 30  # pixels without a frame that end a line
 
-Track = tuple[str, dict[str, list[tuple[float, float]]]]
+Track: TypeAlias = tuple[str, dict[str, list[tuple[float, float]]]]
 
 
 def timeline(variants: Sequence[Executed], looks: Sequence[Look]) -> str:

@@ -22,7 +22,7 @@ from edgekit.benchmarks.speed.promise import Kept, Promise, at_least, text
 from edgekit.benchmarks.work import Work, work_of
 from edgekit.bundle import Bundle
 from edgekit.engines import open_session
-from edgekit.errors import EngineMissing
+from edgekit.errors import EngineError, EngineMissing
 from edgekit.host import Host
 from edgekit.measure import Ratio, Rounds, Samples, cpu_ratio, interleave
 from edgekit.plan import EngineName, EnginePlan
@@ -60,8 +60,7 @@ class Use:
 
 
 def measure(bundle: Bundle, engines: Mapping[str, EngineName], rounds: Rounds = _ROUNDS) -> list[Use]:
-    """engines: of the variants to measure, by name. `EngineMissing` where OpenVINO, which gives the peak, is not
-    installed."""
+    """engines: of the variants to measure, by name. `EngineError` where OpenVINO, which gives the peak, cannot."""
     work, dense = work_of(bundle), DenseInt8()
     with ExitStack() as stack:
         runs: dict[str, Callable[[], object]] = {_PEAK: dense.run}
@@ -105,16 +104,18 @@ def promises(bundle: Path | str, rounds: Rounds = _ROUNDS) -> list[Promise]:
                 engines[variant.name] = own_engine(variant)
             except EngineMissing as missing:
                 kept.append(_unmeasured(f"{model}, {variant.name}", missing))
+        if not engines:
+            return kept
         try:
             found = measure(opened, engines, rounds)
-        except EngineMissing as missing:
-            return [*kept, _unmeasured(model, missing)]
+        except EngineError as absent:
+            return [*kept, _unmeasured(model, absent)]
     isa = Host.probe().isa
     return [*(promise(model, use, isa) for use in found), *kept]
 
 
-def _unmeasured(what: str, missing: EngineMissing) -> Promise:
-    return Promise(f"share of INT8 peak, {what}", "", "", "not measured", str(missing))
+def _unmeasured(what: str, why: EngineError) -> Promise:
+    return Promise(f"share of INT8 peak, {what}", "", "", "not measured", str(why))
 
 
 if __name__ == "__main__":

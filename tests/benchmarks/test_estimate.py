@@ -15,7 +15,7 @@ from edgekit.benchmarks.speed import peak
 from edgekit.benchmarks.work import Work, count, work_of
 from edgekit.bundle import Bundle
 from edgekit.doctor import tiny_model
-from edgekit.errors import ProfileError, ResultError
+from edgekit.errors import EngineError, ProfileError, ResultError
 from edgekit.measure import Rounds, Samples
 from edgekit.profile import DeviceProfile, profile_names
 
@@ -80,7 +80,7 @@ def test_a_host_of_twice_the_speed_takes_half_the_time(here, times):
     [
         (works("dense")[0], "onnxruntime", PROBE, "no estimate for a dense net in int8 on onnxruntime: .* holds 0"),
         (works()[0], "openvino", PROBE, "on openvino: its error is checked on 4 models .* holds 0"),
-        (works()[0], "onnxruntime", Probe(50.0, None, 20.0), "needs OpenVINO"),
+        (works()[0], "onnxruntime", Probe(50.0, None, 20.0), "was not probed, which OpenVINO does"),
     ],
 )
 def test_where_the_error_is_not_known_there_is_no_estimate(work, engine, here, said):
@@ -174,11 +174,6 @@ def _count(shape):
     return product
 
 
-def test_the_dense_net_runs_in_int8_kernels_alone():
-    pytest.importorskip("openvino")
-    assert DenseInt8().kernels <= {"u8", "i8"}
-
-
 def test_a_probe_knows_what_one_core_can_do():
     pytest.importorskip("openvino")
     found = probe(seconds=0.05)
@@ -205,6 +200,13 @@ def test_the_share_of_the_peak_is_promised_to_depthwise_nets_on_vnni_cores(found
     line = peak.promise("cart", found, frozenset(isa))
     assert line.kept == kept
     assert line.result.startswith("50%" if found.taken.wall_ms[0] == 1 else "25%")
+
+
+def test_a_peak_that_is_not_computed_in_int8_is_not_measured(tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("edgekit.benchmarks.probe._kernels", lambda compiled: ["f16"])
+    with pytest.raises(EngineError, match="INT8 convolutions in f16 on this CPU"):
+        DenseInt8()
 
 
 def test_the_share_of_the_peak_is_measured_in_turn_with_the_dense_net(tmp_path):
