@@ -76,7 +76,7 @@ def estimate_by_published(work: Work, precision: Precision, profile: DeviceProfi
 def _worst_pair(family: Family, precision: Precision, baseline: Baseline) -> float:
     """The most by which two models of a family differ in GMAC/s in one engine."""
     models = [each for each in baseline.measured if each.work.family == family and each.precision == precision]
-    rates = [(each.engine, each.work.macs / each.cpu_ms) for each in models]
+    rates = [(each.engine, each.work.macs / each.quick_ms) for each in models]
     pairs = [a / b for (one, a), (other, b) in permutations(rates, 2) if one == other]
     if not pairs:
         raise ResultError(f"no estimate for a {family} net in {precision}: the baseline does not hold two of them")

@@ -84,7 +84,7 @@ def estimate(work: Work, engine: EngineName, precision: Precision, here: Probe, 
 def fit(models: Sequence[Measured]) -> Roofline:
     """The two rates that fit best, by least squares of the relative errors; neither is below 0."""
     columns: FloatArray = np.array([[each.work.macs, each.work.elements] for each in models], np.float64)
-    scaled = columns / 1e6 / np.array([[each.cpu_ms] for each in models])
+    scaled = columns / 1e6 / np.array([[each.quick_ms] for each in models])
     both = np.linalg.lstsq(scaled, np.ones(len(models)), rcond=None)[0]
     if both.min() >= 0:
         return Roofline(*map(float, both))
@@ -98,7 +98,7 @@ def left_out(models: Sequence[Measured]) -> list[float]:
     if len(models) < _LEAST:
         return []
     others = [[each for each in models if each is not model] for model in models]
-    return [fit(rest).ms(model.work) / model.cpu_ms for rest, model in zip(others, models, strict=True)]
+    return [fit(rest).ms(model.work) / model.quick_ms for rest, model in zip(others, models, strict=True)]
 
 
 def _of(models: Sequence[Measured], engine: EngineName) -> list[Measured]:

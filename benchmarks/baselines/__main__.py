@@ -27,7 +27,7 @@ from edgekit.benchmarks.work import Work, work_of
 from edgekit.bundle import Bundle, Variant
 from edgekit.engines import Session, installed, open_session
 from edgekit.files import write_text
-from edgekit.measure import Rounds, Samples, interleave
+from edgekit.measure import Rounds, Samples, interleave, nearest_rank
 from edgekit.plan import EnginePlan
 from edgekit.profile import DeviceProfile
 
@@ -87,6 +87,7 @@ def _measured(each: _Subject, samples: Samples) -> Measured:
         precision=each.variant.precision,
         work=each.work,
         cpu_ms=round(samples.median_cpu_ms, 4),
+        quick_ms=round(nearest_rank(samples.cpu_ms, 10), 4),
         wall_ms=round(median(samples.wall_ms), 4),
         samples=len(samples.wall_ms),
         digest=each.bundle.digest,
