@@ -32,7 +32,8 @@ _COPIED = 64 << 20  # bytes: more than any cache holds
 @dataclass(frozen=True)
 class Probe:
     """Of one thread, by CPU time, the quickest tenth. f32_gmac_s: a matrix product by NumPy. int8_gmac_s: dense 3x3
-    convolutions by OpenVINO, None where that is absent or has no INT8 for this CPU. memcpy_gb_s: bytes copied."""
+    convolutions by OpenVINO, None where that is absent or has no INT8 for this CPU. memcpy_gb_s: bytes copied in
+    memory, as profiles have it."""
 
     __pydantic_config__ = STRICT
 

@@ -68,7 +68,7 @@ def test_a_model_is_estimated_from_the_others_and_never_from_itself():
 
 @pytest.mark.parametrize(
     ("here", "times"),
-    [(PROBE, 1), (Probe(50.0, 400.0, 40.0), 1 / 2), (Probe(1.0, 100.0, 10.0), 2)],
+    [(PROBE, 1), (Probe(50.0, 400.0, 20.0), 1 / 2), (Probe(1.0, 100.0, 90.0), 2)],
 )
 def test_a_host_of_twice_the_speed_takes_half_the_time(here, times):
     held = baseline(*map(model, works()))
