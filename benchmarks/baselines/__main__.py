@@ -7,6 +7,7 @@ Each bundle comes with the name of the model that it holds. The file is written 
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import sys
@@ -94,14 +95,19 @@ def _measured(each: _Subject, samples: Samples) -> Measured:
     )
 
 
-def main(arguments: Sequence[str]) -> None:
-    profile, *named = arguments
-    models = [(name, Path(path)) for name, _, path in (each.rpartition("=") for each in named)]
-    found = measure(DeviceProfile.load(profile), models, probe())
-    path = Path(__file__).with_name(f"{profile}.json")
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m edgekit.benchmarks.baselines", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("profile", help="whose baseline this becomes")
+    parser.add_argument("models", nargs="+", help="NAME=BUNDLE: what the model is called, and its bundle (.ekb)")
+    asked = parser.parse_args(arguments)
+    models = [(name, Path(path)) for name, _, path in (each.rpartition("=") for each in asked.models)]
+    found = measure(DeviceProfile.load(asked.profile), models, probe())
+    path = Path(__file__).with_name(f"{asked.profile}.json")
     write_text(path, json.dumps(schema.dump(found), indent=1, ensure_ascii=False) + "\n")
     print(path)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -108,7 +108,8 @@ class Endurance:
 
 
 def endurance(frames: Frames, scenario: Sustained) -> Endurance:
-    begin, end = frames.at_s[0], frames.at_s[-1]
+    """Of the first `burst_s` seconds and of the last `tail_s`."""
+    begin, end = (frames.at_s[0], frames.at_s[-1]) if frames.at_s else (0.0, 0.0)
     timed = list(zip(frames.at_s, frames.frame_ms, strict=True))
     burst = [ms for at, ms in timed if at - begin <= scenario.burst_s]
     tail = [ms for at, ms in timed if end - at <= scenario.tail_s]

@@ -55,7 +55,7 @@ def _frames(each: Executed, result: Result) -> list[str]:
     seen = each.frames
     cells = [each.variant, str(seen.arrived), str(len(seen.at_s)), str(seen.dropped), told_share(seen.drop)]
     cells += [told(percentile(seen.age_ms, percent)) for percent in (50, 99)]
-    if isinstance(result.scenario, Sustained) and seen.at_s:
+    if isinstance(result.scenario, Sustained):
         found = endurance(seen, result.scenario)
         cells += [told(found.burst_ms), told(found.sustained_ms), told(found.ratio)]
     return cells

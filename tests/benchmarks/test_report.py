@@ -90,7 +90,9 @@ def test_a_page_shows_what_its_scenario_measured_and_nothing_else(measured, show
 
 
 def test_a_scenario_that_measured_nothing_yet_still_gives_a_page():
-    assert "VALID" in page(result(Camera(), executed(frames=Frames((), (), (), (), {}, 3, 3))))
+    nothing = executed(frames=Frames((), (), (), (), {}, 3, 3))
+    assert "VALID" in page(result(Camera(), nothing))
+    assert "100.00%" in markdown(result(Sustained(), nothing))
     assert "VALID" in page(result(Streams(), executed(streams=0, windows=())))
 
 
