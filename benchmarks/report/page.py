@@ -174,6 +174,7 @@ def _seen(result: Result) -> list[list[str]]:
         ["throttled", ", ".join(complaints) or ("no" if told_of else "unknown")],
         ["load", told_range(_known(look.load for look in looks), "", 1)],
         ["cores that others used", told_range(_known(look.others_cpu for look in looks), "", 2)],
+        ["tasks waited for a core", told_range(_known(look.cpu_pressure for look in looks), "%")],
         ["tasks waited for memory", told_range(_known(look.memory_pressure for look in looks), "%")],
         ["memory of this process", told_range(_known(look.rss_mb for look in looks), "MB")],
     ]
