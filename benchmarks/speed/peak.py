@@ -4,6 +4,8 @@
 
 The peak is not a datasheet's: it is a net of dense convolutions, which runs in turn with the variants. Small nets of
 depthwise convolutions stay far below it in every engine, since moving their values takes longer than multiplying them.
+Of each round the quickest run of either counts, by CPU time: what a neighbour leaves in the caches slows small layers
+more than large ones, and on a host with a load of 10 made 27 % by medians of what were 43 % on a quieter one.
 """
 
 from __future__ import annotations
@@ -46,17 +48,24 @@ class Use:
 
     @property
     def share(self) -> Ratio:
-        """Of the peak, by CPU time."""
-        found, less = cpu_ratio(self.dense, self.taken), self.work.macs / DenseInt8.macs
+        """Of the peak."""
+        found, less = cpu_ratio(_quickest(self.dense), _quickest(self.taken)), self.work.macs / DenseInt8.macs
         return Ratio(found.median * less, found.low * less, found.high * less)
 
     @property
-    def gmac_s(self) -> float:
-        return self.work.macs / self.taken.median_cpu_ms / 1e6
+    def ms(self) -> float:
+        return _quickest(self.taken).median_cpu_ms
 
     @property
     def peak_gmac_s(self) -> float:
-        return DenseInt8.macs / self.dense.median_cpu_ms / 1e6
+        return DenseInt8.macs / _quickest(self.dense).median_cpu_ms / 1e6
+
+
+def _quickest(samples: Samples) -> Samples:
+    """The one run of each round that took the least CPU time."""
+    pairs = list(zip(samples.cpu_ms, samples.wall_ms, strict=True))
+    rounds = [min(pairs[i : i + samples.block]) for i in range(0, len(pairs), samples.block)]
+    return Samples(tuple(wall for _, wall in rounds), tuple(cpu for cpu, _ in rounds), (), 1)
 
 
 def measure(bundle: Bundle, engines: Mapping[str, EngineName], rounds: Rounds = _ROUNDS) -> list[Use]:
@@ -83,11 +92,11 @@ def promise(model: str, use: Use, isa: frozenset[str]) -> Promise:
     return Promise(
         what=f"share of INT8 peak, {model}, {use.variant}",
         target=f"at least {SHARE:.0%}" if promised else "none",
-        result=f"{share.median:.0%} ({share.low:.0%} to {share.high:.0%})",
+        result=f"{share.median:.1%} ({share.low:.1%} to {share.high:.1%})",
         kept=kept,
         how=(
             f"{use.engine}, 1 thread, CPU time: {use.work.macs / 1e6:.0f} MMAC of a {use.work.family} net in "
-            f"{use.taken.median_cpu_ms:.2f} ms are {use.gmac_s:.0f} GMAC/s; dense convolutions come to "
+            f"{use.ms:.2f} ms are {use.work.macs / use.ms / 1e6:.0f} GMAC/s; dense convolutions come to "
             f"{use.peak_gmac_s:.0f}"
         ),
     )
