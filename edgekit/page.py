@@ -25,6 +25,7 @@ _DARK = (
     "--inconclusive:#e2b45c;--hue0:#5bb3db;--hue1:#f0a05a;--hue2:#6cc495;--hue3:#b991dc;--hue4:#e887b9;--hue5:#d3b05a;"
     "--hue6:#9fb0c0;--hue7:#f0857d"
 )
+_VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "VALID", "INVALID")
 _CSS = f"""
 :root{{color-scheme:light dark;{_LIGHT}}}
 @media screen and (prefers-color-scheme:dark){{:root{{{_DARK}}}}}
@@ -47,7 +48,7 @@ svg{{color:var(--ink);font:12px system-ui,sans-serif;max-width:100%;height:auto;
 svg text{{fill:currentColor}}
 .soft{{color:var(--soft)}} .line{{color:var(--line)}}
 {"".join(f".hue{i}{{color:var(--hue{i})}}" for i in range(8))}
-.PASS{{color:var(--pass)}} .FAIL{{color:var(--fail)}} .INCONCLUSIVE{{color:var(--inconclusive)}}
+.PASS,.VALID{{color:var(--pass)}} .FAIL,.INVALID{{color:var(--fail)}} .INCONCLUSIVE{{color:var(--inconclusive)}}
 .tiles{{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:18px 0}}
 .tiles div{{background:var(--tint);border-radius:8px;padding:10px 14px}} .tiles b{{display:block;font-size:21px}}
 .tiles span{{color:var(--soft);font-size:13px;display:block;line-height:1.4}}
@@ -71,7 +72,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Lines:
-    """A list of sentences; one that begins with PASS, FAIL or INCONCLUSIVE has that word coloured."""
+    """A list of sentences; where one begins with a verdict, such as PASS or INVALID, that word is coloured."""
 
     lines: Sequence[str]
 
@@ -85,7 +86,7 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: text on the left, figures to the right of it; PASS, FAIL and INCONCLUSIVE are coloured.
+    """A table: text on the left, figures to the right of it; verdicts are coloured.
 
     `words`: the columns, by place, that hold sentences and not figures.
     """
@@ -206,7 +207,7 @@ def _line(text: str) -> str:
 def _verdict(text: str) -> str:
     """The verdict that a text begins with, or nothing."""
     first = text.replace(":", " ").partition(" ")[0]
-    return first if first in ("PASS", "FAIL", "INCONCLUSIVE") else ""
+    return first if first in _VERDICTS else ""
 
 
 def _tile(name: str, value: str, below: str) -> str:

@@ -39,6 +39,10 @@ class Scale:
             share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
+    def ticks(self) -> list[float]:
+        """Round values that lie on it."""
+        return log_ticks(self.low, self.high) if self.log else ticks(self.low, self.high)
+
 
 @dataclass(frozen=True)
 class Point:
@@ -89,18 +93,24 @@ def front(points: Sequence[Point], x_name: str, y_name: str, width: int = 760, h
     x = _cost_scale([p.x for p in points], left, width - right)
     low, high = span([p.y for p in points])
     y = Scale(low, min(high, 1.0) if low < 1 else high, height - bottom, top)  # no accuracy is above 1
-    parts = [line(f"M{left} {top}V{height - bottom}H{width - right}", "soft")]
-    for tick in log_ticks(x.low, x.high) if x.log else ticks(x.low, x.high):
-        parts.append(text(x(tick), height - bottom + 18, f"{tick:g}", "middle", "soft"))
-    parts += [text(left - 8, y(tick) + 4, f"{tick:g}", "end", "soft") for tick in ticks(y.low, y.high)]
+    parts = axes(x, y, x_name, y_name)
     first, *others = _best(points)
     steps = "".join(f"H{x(p.x):.1f}V{y(p.y):.1f}" for p in others)
     parts.append(line(f"M{x(first.x):.1f} {y(first.y):.1f}{steps}", "soft"))
     parts += [_mark(x(p.x), y(p.y), p, hue(i)) for i, p in enumerate(points)]
     parts += _names(points, x, y, (left, _LINE / 2, width, height - bottom - _LINE / 2))
-    parts.append(text((width + left - right) / 2, height - 8, x_name, "middle"))
-    parts.append(text(14, height / 2, y_name, "middle", turned=True))
     return picture(width, height, parts, f"{y_name} against {x_name}")
+
+
+def axes(x: Scale, y: Scale, x_name: str, y_name: str) -> list[str]:
+    """The two lines of a plot with round values along them, and what they are; needs 58 pixels on the left of it and
+    38 below."""
+    parts = [line(f"M{x.start:.1f} {y.end:.1f}V{y.start:.1f}H{x.end:.1f}", "soft")]
+    parts += [text(x(tick), y.start + 18, f"{tick:g}", "middle", "soft") for tick in x.ticks()]
+    parts += [text(x.start - 8, y(tick) + 4, f"{tick:g}", "end", "soft") for tick in y.ticks()]
+    parts.append(text((x.start + x.end) / 2, y.start + 38, x_name, "middle"))
+    parts.append(text(x.start - 58, (y.start + y.end) / 2, y_name, "middle", turned=True))
+    return parts
 
 
 def _cost_scale(costs: Sequence[float], start: float, end: float) -> Scale:

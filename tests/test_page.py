@@ -30,7 +30,7 @@ def test_no_block_lets_markup_through() -> None:
     assert front([Point(1, 2, HOSTILE)], HOSTILE, HOSTILE).count("<img") == 0
 
 
-@pytest.mark.parametrize("verdict", ["PASS", "FAIL", "INCONCLUSIVE"])
+@pytest.mark.parametrize("verdict", ["PASS", "FAIL", "INCONCLUSIVE", "VALID", "INVALID"])
 def test_a_verdict_has_its_colour_wherever_it_stands(verdict: str) -> None:
     blocks = [Grid(["verdict"], [[verdict]]), Lines([f"{verdict}: why"]), Tiles([("all", verdict, "")])]
     assert render("", "", [Section("", blocks)]).count(f'class="{verdict}"') == 3

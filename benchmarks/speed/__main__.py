@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.benchmarks.environment import look_around
-from edgekit.benchmarks.speed import decode, loop, planned, preprocess, startup
+from edgekit.benchmarks.speed import decode, loop, peak, planned, preprocess, startup
 from edgekit.benchmarks.speed.promise import Promise, as_json, at_least, markdown, text
 from edgekit.bundle import Bundle
 from edgekit.engines import installed
@@ -87,6 +87,9 @@ def _promises(bundles: Sequence[Path], classifier: Path | None) -> Iterator[Prom
     for path in bundles:
         _tell(f"cold start of {path}")
         yield from startup.promises(path)
+    for path in filter(None, (*bundles, classifier)):
+        _tell(f"share of INT8 peak of {path}")
+        yield from peak.promises(path)
     if bundles and classifier is not None:
         _tell(f"plan of {bundles[0]} and {classifier}")
         yield from planned.promises(bundles[0], classifier)

@@ -40,5 +40,11 @@ def test_every_device_profile_is_in_the_wheel(wheel_names):
     assert here <= wheel_names
 
 
+def test_the_schema_of_results_and_every_baseline_are_in_the_wheel(wheel_names):
+    here = {f"edgekit/{path.relative_to(ROOT)}" for path in (ROOT / "benchmarks").rglob("*.json")}
+    assert "edgekit/benchmarks/result.schema.json" in here
+    assert here <= wheel_names
+
+
 def test_the_wheel_says_that_it_is_typed(wheel_names):
     assert "edgekit/py.typed" in wheel_names
