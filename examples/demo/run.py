@@ -21,7 +21,7 @@ from data import PICTURES, write_demo_data
 
 from edgekit.benchmarks.bench import bench
 from edgekit.benchmarks.scenario import SingleStream
-from edgekit.benchmarks.table import sections
+from edgekit.benchmarks.report import sections
 from edgekit.bundle import Bundle
 from edgekit.cli import show
 from edgekit.converters.build import Built, build
