@@ -1,0 +1,143 @@
+"""What changed from one measurement of a variant to another, and whether it is more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from edgekit.benchmarks.result import Executed, Start
+from edgekit.benchmarks.scenario import Scenario
+from edgekit.benchmarks.statistics import bounds, drift, unpaired_ratio
+from edgekit.benchmarks.timed import timed
+from edgekit.measure import Ratio, Samples, cpu_ratio, percentile, ratio
+
+Change: TypeAlias = Literal["faster", "slower", "same", "unclear"]
+
+_Named: TypeAlias = tuple[str, str]  # variant and figure
+
+LEAST = 0.02
+_LEAST_ROUNDS = 6  # all of six on one side of the median is chance once in 32 times, and so is all on the other
+_LEAST_STARTS = 5  # as many as a verdict asks for
+_TAIL = 99.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of one variant, before and after. wall, cpu: ratios of times, after over before; above 1 is slower.
+
+    figure: 'engine', 'whole' or 'frame' of `timed`, the medians in milliseconds, and the same with ' p99' behind it
+    where enough samples stand behind that; 'start', seconds; 'streams', cameras. least: what was less than that is no
+    difference, as a share. why: it is unclear.
+    """
+
+    variant: str
+    figure: str
+    before: float
+    after: float
+    wall: Ratio | None
+    cpu: Ratio | None
+    least: float
+    change: Change
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A variant and the scenario under which it was measured."""
+
+    executed: Executed
+    scenario: Scenario
+
+
+def differences(
+    variant: str, before: Measured, after: Measured, least: float = LEAST, interleaved: bool = False
+) -> Iterator[Difference]:
+    """Figure by figure, those that both have. interleaved: the two took turns, so that their rounds belong together."""
+    one_thread = before.executed.threads == after.executed.threads == 1
+    earlier, later = (timed(each.executed, each.scenario) for each in (before, after))
+    for figure in (name for name in earlier if name in later):
+        a, b = earlier[figure], later[figure]
+        yield _of_medians((variant, figure), a, b, least, interleaved, one_thread)
+        yield from _of_tails((variant, f"{figure} p{_TAIL:g}"), a, b, least)
+    if before.executed.streams is not None and after.executed.streams is not None:
+        yield _of_streams(variant, before.executed.streams, after.executed.streams)
+    if before.executed.starts and after.executed.starts:
+        yield _of_starts(variant, before.executed.starts, after.executed.starts, least)
+
+
+def change(found: Ratio, least: float) -> Change:
+    """'slower' and 'faster' where the whole interval lies beyond `least`, 'same' where all of it lies within."""
+    if found.low > 1 + least:
+        return "slower"
+    if found.high < 1 / (1 + least):
+        return "faster"
+    return "same" if found.high <= 1 + least and found.low >= 1 / (1 + least) else "unclear"
+
+
+def _of_medians(named: _Named, a: Samples, b: Samples, least: float, interleaved: bool, one_thread: bool) -> Difference:
+    before, after = np.array(a.round_medians), np.array(b.round_medians)
+    if not interleaved:
+        least = max(least, drift(before), drift(after))
+    wall = ratio(b, a) if interleaved else unpaired_ratio(after, before)
+    cpu = _cpu(a, b, interleaved)
+    said = change(wall, least)
+    why = _across(said, least)
+    rounds = min(len(before), len(after))
+    if rounds < _LEAST_ROUNDS:
+        said, why = "unclear", f"{rounds} rounds, {_LEAST_ROUNDS} are needed"
+    elif said != "same" and one_thread and cpu is not None and change(cpu, least) not in (said, "unclear"):
+        why = f"{said} in wall time, {change(cpu, least)} in CPU time: others had the core in one of the two"
+        said = "unclear"
+    return Difference(*named, float(np.median(a.wall_ms)), float(np.median(b.wall_ms)), wall, cpu, least, said, why)
+
+
+def _cpu(a: Samples, b: Samples, interleaved: bool) -> Ratio | None:
+    """None where the clock of CPU time was too coarse to see a run."""
+    before, after = np.array(a.cpu_round_medians), np.array(b.cpu_round_medians)
+    if not len(before) or not len(after) or min(before.min(), after.min()) <= 0:
+        return None
+    return cpu_ratio(b, a) if interleaved else unpaired_ratio(after, before)
+
+
+def _of_tails(named: _Named, a: Samples, b: Samples, least: float) -> Iterator[Difference]:
+    """Of p99, by its bounds in each, wider than an interval of the ratio; nothing where it is not measured."""
+    before, after = percentile(a.wall_ms, _TAIL), percentile(b.wall_ms, _TAIL)
+    if before is None or after is None:
+        return
+    of_a, of_b = bounds(a.wall_ms, _TAIL), bounds(b.wall_ms, _TAIL)
+    if of_a.low is None or of_a.high is None or of_b.low is None or of_b.high is None:
+        why = "slow samples come in bursts, and too few bursts to tell"
+        yield Difference(*named, before, after, None, None, least, "unclear", why)
+        return
+    wall = Ratio(after / before, of_b.low / of_a.high, of_b.high / of_a.low)
+    said = change(wall, least)
+    yield Difference(*named, before, after, wall, None, least, said, _across(said, least))
+
+
+def _of_streams(variant: str, before: int, after: int) -> Difference:
+    """The search for stream density is good to one camera."""
+    said: Change = "same" if abs(after - before) <= 1 else "faster" if after > before else "slower"
+    return Difference(variant, "streams", before, after, None, None, 0.0, said)
+
+
+def _of_starts(variant: str, before: Sequence[Start], after: Sequence[Start], least: float) -> Difference:
+    """By the quickest and the slowest start: few as they are, nothing is surer."""
+    earlier, later = [each.wall_s for each in before], [each.wall_s for each in after]
+    wall = _of_extremes(earlier, later)
+    cpu = _of_extremes([each.cpu_s for each in before], [each.cpu_s for each in after])
+    said, fewest = change(wall, least), min(len(before), len(after))
+    why = _across(said, least)
+    if fewest < _LEAST_STARTS:
+        said, why = "unclear", f"{fewest} starts, {_LEAST_STARTS} are needed"
+    return Difference(variant, "start", float(np.median(earlier)), float(np.median(later)), wall, cpu, least, said, why)
+
+
+def _of_extremes(before: Sequence[float], after: Sequence[float]) -> Ratio:
+    return Ratio(float(np.median(after) / np.median(before)), min(after) / max(before), max(after) / min(before))
+
+
+def _across(said: Change, least: float) -> str:
+    return f"the interval reaches across a difference of {least:.1%}" if said == "unclear" else ""
