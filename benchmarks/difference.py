@@ -16,30 +16,31 @@ from edgekit.measure import Ratio, Samples, cpu_ratio, percentile, ratio
 
 Change: TypeAlias = Literal["faster", "slower", "same", "unclear"]
 
-_Named: TypeAlias = tuple[str, str]  # variant and figure
+_Named: TypeAlias = tuple[str, str, float | None]  # variant, figure, percentile
 
 LEAST = 0.02
 _LEAST_ROUNDS = 6  # all of six on one side of the median is chance once in 32 times, and so is all on the other
 _LEAST_STARTS = 5  # as many as a verdict asks for
-_TAIL = 99.0
+TAIL = 99.0
+# What wall time says and CPU time of one thread denies.
+_DENIED: tuple[set[Change], ...] = ({"faster", "slower"}, {"faster", "same"}, {"slower", "same"})
 
 
 @dataclass(frozen=True)
 class Difference:
     """One figure of one variant, before and after. wall, cpu: ratios of times, after over before; above 1 is slower.
 
-    figure: 'engine', 'whole' or 'frame' of `timed`, the medians in milliseconds, and the same with ' p99' behind it
-    where enough samples stand behind that; 'start', seconds; 'streams', cameras. least: what was less than that is no
-    difference, as a share. why: it is unclear.
+    figure: 'engine', 'whole' or 'frame' of `timed`, milliseconds; 'start', seconds; 'streams', cameras. percent: which
+    percentile, the median and, where enough samples stand behind it, p99; None of streams. why: it is unclear.
     """
 
     variant: str
     figure: str
+    percent: float | None
     before: float
     after: float
     wall: Ratio | None
     cpu: Ratio | None
-    least: float
     change: Change
     why: str = ""
 
@@ -60,38 +61,42 @@ def differences(
     earlier, later = (timed(each.executed, each.scenario) for each in (before, after))
     for figure in (name for name in earlier if name in later):
         a, b = earlier[figure], later[figure]
-        yield _of_medians((variant, figure), a, b, least, interleaved, one_thread)
-        yield from _of_tails((variant, f"{figure} p{_TAIL:g}"), a, b, least)
+        yield _of_medians((variant, figure, 50.0), a, b, least, interleaved, one_thread)
+        yield from _of_tails((variant, figure, TAIL), a, b, least)
     if before.executed.streams is not None and after.executed.streams is not None:
         yield _of_streams(variant, before.executed.streams, after.executed.streams)
     if before.executed.starts and after.executed.starts:
         yield _of_starts(variant, before.executed.starts, after.executed.starts, least)
 
 
-def change(found: Ratio, least: float) -> Change:
-    """'slower' and 'faster' where the whole interval lies beyond `least`, 'same' where all of it lies within."""
-    if found.low > 1 + least:
+def change(found: Ratio, least: float, drifted: float = 0.0) -> Change:
+    """'slower' and 'faster' where the whole interval lies beyond `least`, 'same' where all of it lies within.
+
+    drifted: as much as this the machine changed by itself. A difference must exceed it too, and where it is more than
+    `least` nothing is the same.
+    """
+    most = 1 + max(least, drifted)
+    if found.low > most:
         return "slower"
-    if found.high < 1 / (1 + least):
+    if found.high < 1 / most:
         return "faster"
-    return "same" if found.high <= 1 + least and found.low >= 1 / (1 + least) else "unclear"
+    within = drifted <= least and found.high <= 1 + least and found.low >= 1 / (1 + least)
+    return "same" if within else "unclear"
 
 
 def _of_medians(named: _Named, a: Samples, b: Samples, least: float, interleaved: bool, one_thread: bool) -> Difference:
     before, after = np.array(a.round_medians), np.array(b.round_medians)
-    if not interleaved:
-        least = max(least, drift(before), drift(after))
+    drifted = 0.0 if interleaved else max(drift(before), drift(after))
     wall = ratio(b, a) if interleaved else unpaired_ratio(after, before)
     cpu = _cpu(a, b, interleaved)
-    said = change(wall, least)
-    why = _across(said, least)
-    rounds = min(len(before), len(after))
+    said, in_cpu = change(wall, least, drifted), cpu and change(cpu, least, drifted)
+    why, rounds = _across(said, least, drifted), min(len(before), len(after))
     if rounds < _LEAST_ROUNDS:
         said, why = "unclear", f"{rounds} rounds, {_LEAST_ROUNDS} are needed"
-    elif said != "same" and one_thread and cpu is not None and change(cpu, least) not in (said, "unclear"):
-        why = f"{said} in wall time, {change(cpu, least)} in CPU time: others had the core in one of the two"
+    elif one_thread and {said, in_cpu} in _DENIED:
+        why = f"{said} in wall time, {in_cpu} in CPU time: others had the core in one of the two"
         said = "unclear"
-    return Difference(*named, float(np.median(a.wall_ms)), float(np.median(b.wall_ms)), wall, cpu, least, said, why)
+    return Difference(*named, float(np.median(a.wall_ms)), float(np.median(b.wall_ms)), wall, cpu, said, why)
 
 
 def _cpu(a: Samples, b: Samples, interleaved: bool) -> Ratio | None:
@@ -104,23 +109,23 @@ def _cpu(a: Samples, b: Samples, interleaved: bool) -> Ratio | None:
 
 def _of_tails(named: _Named, a: Samples, b: Samples, least: float) -> Iterator[Difference]:
     """Of p99, by its bounds in each, wider than an interval of the ratio; nothing where it is not measured."""
-    before, after = percentile(a.wall_ms, _TAIL), percentile(b.wall_ms, _TAIL)
+    before, after = percentile(a.wall_ms, TAIL), percentile(b.wall_ms, TAIL)
     if before is None or after is None:
         return
-    of_a, of_b = bounds(a.wall_ms, _TAIL), bounds(b.wall_ms, _TAIL)
+    of_a, of_b = bounds(a.wall_ms, TAIL), bounds(b.wall_ms, TAIL)
     if of_a.low is None or of_a.high is None or of_b.low is None or of_b.high is None:
         why = "slow samples come in bursts, and too few bursts to tell"
-        yield Difference(*named, before, after, None, None, least, "unclear", why)
+        yield Difference(*named, before, after, None, None, "unclear", why)
         return
     wall = Ratio(after / before, of_b.low / of_a.high, of_b.high / of_a.low)
     said = change(wall, least)
-    yield Difference(*named, before, after, wall, None, least, said, _across(said, least))
+    yield Difference(*named, before, after, wall, None, said, _across(said, least))
 
 
 def _of_streams(variant: str, before: int, after: int) -> Difference:
     """The search for stream density is good to one camera."""
     said: Change = "same" if abs(after - before) <= 1 else "faster" if after > before else "slower"
-    return Difference(variant, "streams", before, after, None, None, 0.0, said)
+    return Difference(variant, "streams", None, before, after, None, None, said)
 
 
 def _of_starts(variant: str, before: Sequence[Start], after: Sequence[Start], least: float) -> Difference:
@@ -132,12 +137,17 @@ def _of_starts(variant: str, before: Sequence[Start], after: Sequence[Start], le
     why = _across(said, least)
     if fewest < _LEAST_STARTS:
         said, why = "unclear", f"{fewest} starts, {_LEAST_STARTS} are needed"
-    return Difference(variant, "start", float(np.median(earlier)), float(np.median(later)), wall, cpu, least, said, why)
+    medians = float(np.median(earlier)), float(np.median(later))
+    return Difference(variant, "start", 50.0, *medians, wall, cpu, said, why)
 
 
 def _of_extremes(before: Sequence[float], after: Sequence[float]) -> Ratio:
     return Ratio(float(np.median(after) / np.median(before)), min(after) / max(before), max(after) / min(before))
 
 
-def _across(said: Change, least: float) -> str:
-    return f"the interval reaches across a difference of {least:.1%}" if said == "unclear" else ""
+def _across(said: Change, least: float, drifted: float = 0.0) -> str:
+    if said != "unclear":
+        return ""
+    if drifted > least:
+        return f"one of the runs drifted by {drifted:.1%} by itself"
+    return f"the interval reaches across a difference of {least:.1%}"

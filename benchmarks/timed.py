@@ -44,8 +44,11 @@ def judged_frames(frames: Frames, scenario: Scenario) -> Frames:
 
 
 def missed_frames(frames: Frames, fps: float) -> Array:
-    """How many frames were dropped just before each one that was answered, (n,): the gaps between the moments when
-    they were due. fps 0: frames came when they were asked for, and none was."""
-    due = np.array(frames.at_s) - np.array(frames.age_ms) / 1000
-    missed: Array = np.maximum(np.rint(np.diff(due, prepend=due[:1]) * fps) - 1, 0.0)
+    """How many frames were dropped just before each one that was answered, (n,): those between the moments at which the
+    two were due, as far as the one before was still being answered. A pause in which another variant had its turn
+    drops nothing. fps 0: frames came when they were asked for, and none was dropped."""
+    age_s = np.array(frames.age_ms) / 1000
+    due = np.array(frames.at_s) - age_s
+    between = np.rint(np.diff(due, prepend=due[:1]) * fps) - 1
+    missed: Array = np.clip(between, 0.0, np.ceil(np.concatenate([[0.0], age_s[:-1]]) * fps)[: len(due)])
     return missed

@@ -6,6 +6,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
 
 
 class NoisyHost:
@@ -46,3 +52,28 @@ class NoisyHost:
             self._neighbour_until = self._wall_ms + self._chance.expovariate(1 / 200)
             self._neighbour_at = self._neighbour_until + self._chance.expovariate(1 / 2000)
         return self._wall_ms < self._neighbour_until
+
+
+class StallingHost:
+    """A clock as above, on which every run takes `cost_ms` and one in `every` takes `stall_ms` longer."""
+
+    def __init__(self, cost_ms: float, stall_ms: float, every: int) -> None:
+        self._cost_ms, self._stall_ms, self._every = cost_ms, stall_ms, every
+        self._runs = 0
+        self._wall_ms = 0.0
+
+    def now(self) -> tuple[int, int]:
+        return round(self._wall_ms * 1e6), round(self._runs * self._cost_ms * 1e6)
+
+    def run(self) -> None:
+        self._runs += 1
+        self._wall_ms += self._cost_ms + (self._stall_ms if self._runs % self._every == 0 else 0.0)
+
+
+def bursts(chance: np.random.Generator, frames: int, every: int = 400, length: int = 8) -> Array:
+    """Times of so many frames in milliseconds, of which about one in `every` begins a burst of about `length` frames
+    that take three times as long."""
+    taken = chance.lognormal(np.log(10.0), 0.05, frames)
+    for first in np.flatnonzero(chance.random(frames) < 1 / every):
+        taken[first : first + chance.geometric(1 / length)] *= 3
+    return taken
