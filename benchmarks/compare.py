@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from edgekit.benchmarks.difference import LEAST, TAIL, Difference, Measured, differences
+from edgekit.benchmarks.difference import LEAST, LEAST_APART, TAIL, Difference, Measured, differences
 from edgekit.benchmarks.likeness import likeness
 from edgekit.benchmarks.result import Result
 from edgekit.errors import ResultError
@@ -44,7 +44,7 @@ class Comparison:
         return 2 if any(each.change == "unclear" and each.percent != TAIL for each in self.differences) else 0
 
 
-def compare(before: Result, after: Result, allow_unlike: bool = False, least: float = LEAST) -> Comparison:
+def compare(before: Result, after: Result, allow_unlike: bool = False, least: float = LEAST_APART) -> Comparison:
     """What changed in `after`, variant by variant. least: a smaller difference is none, as a share.
 
     ResultError names everything in which the two are unlike (board, governor, engine, precision as executed, threads,
@@ -64,12 +64,15 @@ def compare(before: Result, after: Result, allow_unlike: bool = False, least: fl
     return Comparison(_told(before), _told(after), held, alike.differs, alike.unknown, left_out)
 
 
-def compare_variants(result: Result, against: str, least: float = LEAST) -> Comparison:
-    """What each other variant of one result changes of `against`; back to back they took turns."""
+def compare_variants(result: Result, against: str | None = None, least: float = LEAST) -> Comparison:
+    """What each other variant of one result changes of `against`, the first if it is None; back to back they took
+    turns. ResultError where there is no such variant, or no other one."""
     measured = _measured(result)
+    against = against or next(iter(measured), "")
     others = [name for name in measured if name != against]
     if against not in measured or not others:
-        raise ResultError(f"'{against}' and another variant are to be compared; there are: {', '.join(measured)}")
+        there = ", ".join(measured) or "none"
+        raise ResultError(f"variant '{against}' and another one are to be compared; there are: {there}")
     interleaved = result.scenario.kind == "single-stream"
     found = [
         each for name in others for each in differences(name, measured[against], measured[name], least, interleaved)

@@ -43,7 +43,7 @@ class Finding:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.outcome}: {self.limit} {self.reason}"
+        return f"{self.outcome}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ def _findings(result: Result, limits: Limits, executed: Executed) -> Iterator[Fi
     taken = executed.whole.wall_ms if executed.whole else frames.frame_ms
     for name, allowed in limits.given():
         if name in _TIMES:
-            yield _of_percentile(name, allowed, taken, _TIMES[name])
+            yield _of_percentile(name, "frame time", allowed, taken, _TIMES[name])
         elif name == "age_p95_ms":
-            yield _of_percentile(name, allowed, frames.age_ms, 95.0)
+            yield _of_percentile(name, "age", allowed, frames.age_ms, 95.0)
         elif name == "max_drop" and isinstance(scenario, Camera | Sustained):
             yield _of_drops(allowed, frames, scenario.fps or 0.0)
         elif name == "min_streams" and isinstance(scenario, Streams):
@@ -108,9 +108,9 @@ def _findings(result: Result, limits: Limits, executed: Executed) -> Iterator[Fi
             yield _of_starts(name, allowed, executed.starts)
 
 
-def _of_percentile(name: str, allowed: float, taken_ms: Sequence[float], percent: float) -> Finding:
+def _of_percentile(name: str, what: str, allowed: float, taken_ms: Sequence[float], percent: float) -> Finding:
     figure, found, needed = percentile(taken_ms, percent), bounds(taken_ms, percent), samples_needed(percent)
-    told = f"p{percent:g} not measured" if figure is None else f"p{percent:g} {figure:.2f} ms"
+    told = f"p{percent:g} of the {what} " + ("not measured" if figure is None else f"{figure:.2f} ms")
     if found.high is None:
         told += f": {len(taken_ms)} samples count as {found.independent} independent ones, {needed} are needed"
     return _held(name, allowed, figure, found, f"{told}{_between(found, '.2f')}; {allowed:g} ms is the limit")

@@ -23,7 +23,10 @@ def compare(
     allow_unlike: Annotated[
         bool, typer.Option("--allow-unlike", help="Compare although board, settings or scenario differ.")
     ] = False,
-    least: Annotated[float, typer.Option(help="A smaller difference is none: 0.02 is 2 %.", min=0.0)] = 0.02,
+    least: Annotated[
+        float | None,
+        typer.Option(help="A smaller difference is none, as a share; of two results 0.05, of variants 0.02.", min=0.0),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
 ) -> None:
     """Say for each variant whether it became faster or slower, or stayed the same, with 95 % intervals.
@@ -39,15 +42,16 @@ def compare(
     from edgekit import schema
     from edgekit.benchmarks.compare import compare as of_results
     from edgekit.benchmarks.compare import compare_variants
+    from edgekit.benchmarks.difference import LEAST, LEAST_APART
     from edgekit.benchmarks.result import Result
 
     if after is not None and against is not None:
         raise typer.BadParameter("--against is for the variants of one result; two were given")
     earlier = Result.read(before)
     if after is not None:
-        found = of_results(earlier, Result.read(after), allow_unlike, least)
+        found = of_results(earlier, Result.read(after), allow_unlike, LEAST_APART if least is None else least)
     else:
-        found = compare_variants(earlier, against or earlier.variants[0].variant, least)
+        found = compare_variants(earlier, against, LEAST if least is None else least)
     if json:
         typer.echo(json_.dumps({**schema.dump(found), "exit_code": found.exit_code}, ensure_ascii=False))
     else:
