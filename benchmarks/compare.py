@@ -6,8 +6,8 @@
 Variants of one result took turns, so a clock that fell slowed both, and they are compared round by round. Two results
 were taken one after the other: a difference between them counts only if it exceeds what each machine did to itself
 between the quarters of its run, and if CPU time does not deny it. That is no proof, for a machine may do more in the
-minutes between. Of two runs of the same engine on a simulated host whose clock wanders by a tenth within seconds, some
-5 of 100 are called different, 36 by the interval alone; of two that took turns none of 300.
+minutes between. Of two runs of the same engine on a simulated host whose clock wanders by a tenth within seconds, 1 to
+7 of 100 are called different, and 22 to 37 by the interval alone; of two that took turns, none of 300.
 """
 
 from __future__ import annotations

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.benchmarks.difference import LEAST, change
+from edgekit.benchmarks.difference import LEAST, LEAST_APART, Change, Measured, change, differences
 from edgekit.benchmarks.interference import FLAGGED
+from edgekit.benchmarks.result import Executed
+from edgekit.benchmarks.scenario import SingleStream
 from edgekit.benchmarks.selftest.host import Array, NoisyHost, StallingHost, bursts
-from edgekit.benchmarks.statistics import bounds
+from edgekit.benchmarks.statistics import bounds, unpaired_ratio
 from edgekit.measure import Ratio, Rounds, Samples, interleave, nearest_rank, ratio
 from edgekit.outcome import Outcome
 
@@ -36,7 +38,16 @@ class Check:
 
 def checks() -> Iterator[Check]:
     """All of them, which takes some ten seconds."""
-    for check in (known_cost, itself, itself_beside_neighbours, ten_per_cent, stall, burst_bounds, own_cost):
+    for check in (
+        known_cost,
+        itself,
+        itself_beside_neighbours,
+        ten_per_cent,
+        itself_later,
+        stall,
+        burst_bounds,
+        own_cost,
+    ):
         yield check()
 
 
@@ -96,6 +107,21 @@ def ten_per_cent(runs: int = 100) -> Check:
         "PASS" if found >= _most(runs) else "FAIL",
         f"A, then B: in {wrong}",
         wrong < _most(runs),
+    )
+
+
+def itself_later(runs: int = 100) -> Check:
+    """Two results of the same engine, of which the host is another in the meantime: what `compare` makes of them."""
+    pairs = [(_alone(NoisyHost(seed)), _alone(NoisyHost(runs + seed))) for seed in range(runs)]
+    found = sum(_compared(*pair) in ("faster", "slower") for pair in pairs)
+    wrong = sum(change(_apart(*pair), LEAST) in ("faster", "slower") for pair in pairs)
+    return Check(
+        "A against A in two results",
+        f"a difference in a tenth of {runs} runs at most",
+        f"in {found}",
+        "PASS" if found <= runs / 10 else "FAIL",
+        f"by the interval alone: in {wrong}",
+        wrong > runs / 10,
     )
 
 
@@ -179,8 +205,21 @@ def _in_turn(host: NoisyHost, cost_ms: float) -> Ratio:
 
 
 def _one_after_the_other(host: NoisyHost, cost_ms: float) -> Ratio:
-    a, b = (interleave({"": host.engine(each)}, _ROUNDS, clock=host.now)[""] for each in (COST_MS, cost_ms))
+    a, b = _alone(host), _alone(host, cost_ms)
     return ratio(b, a)
+
+
+def _alone(host: NoisyHost, cost_ms: float = COST_MS) -> Samples:
+    return interleave({"engine": host.engine(cost_ms)}, _ROUNDS, clock=host.now)["engine"]
+
+
+def _compared(before: Samples, after: Samples) -> Change:
+    a, b = (Measured(Executed("a", "", "", "", 1, False, whole=each), SingleStream()) for each in (before, after))
+    return next(differences("a", a, b, LEAST_APART)).change
+
+
+def _apart(before: Samples, after: Samples) -> Ratio:
+    return unpaired_ratio(np.array(after.round_medians), np.array(before.round_medians))
 
 
 def _most(runs: int) -> int:

@@ -23,10 +23,11 @@ def _small_heap():
     [
         lambda: checks.itself_beside_neighbours(40),
         lambda: checks.ten_per_cent(40),
+        lambda: checks.itself_later(40),
         checks.stall,
         lambda: checks.burst_bounds(100),
     ],
-    ids=["itself", "ten per cent", "stall", "bursts"],
+    ids=["itself", "ten per cent", "later", "stall", "bursts"],
 )
 def test_a_check_on_simulated_time_holds_and_catches_its_control(check):
     found = check()
