@@ -11,9 +11,9 @@ design effect of Korn and Graubard (Survey Methodology 24, 1998) and of Kish.
 
 What remains assumed is that the run looks like the time it stands for: no arithmetic sees a stall that comes once an
 hour in a run of a minute. By simulation, 400 runs each, a bound that should fail in 1 % of runs fails in at most 1.5 %
-where samples are independent, heavy tails or not, and in 2.3 % of runs of 9000 samples that are correlated by 0.9, where
-it was 26 % without the clustering. Of bursts of 8 slow frames every 400, the upper bound of p99 fails in 0.3 % of runs
-of 9000 frames (22 % without) and in 16 % of runs of 900, most of which saw no burst.
+where samples are independent, heavy tails or not, and in 2.3 % of runs of 9000 samples that are correlated by 0.9 (26 %
+without the clustering). Of bursts of 8 slow frames every 400, the upper bound of p99 fails in 0.3 % of runs of 9000
+frames (22 % without) and in 16 % of runs of 900, most of which saw no burst.
 """
 
 from __future__ import annotations
