@@ -18,7 +18,8 @@ _BEST = 90  # per cent of the blocks had fewer cores
 
 
 def interference(executed: Executed) -> float | None:
-    """Of all that was timed of a variant; None where no CPU time was taken, as of streams and cold starts.
+    """Of a variant, the worst of what was timed of it. None where no CPU time was taken, as of streams and cold starts,
+    and on an accelerator, for which the CPU waits by design.
 
     One thread has a core or waits for one, and its index is wall over CPU time. It misses what the CPU time of the
     process holds besides, such as a capture thread's.
@@ -29,13 +30,10 @@ def interference(executed: Executed) -> float | None:
     kept busy as the whole run. That is 1.0 undisturbed; a neighbour who was there all the time is not in it and shows
     in `Look.others_cpu` alone.
     """
-    timed = [each for each in _timed(executed) if len(each[0])]
-    cpu = sum(float(cpu.sum()) for _, cpu in timed)
-    if cpu <= 0:
+    if executed.device != "cpu":
         return None
-    if executed.threads == 1:
-        return sum(float(wall.sum()) for wall, _ in timed) / cpu
-    return max(_against_best(wall, cpu) for wall, cpu in timed)
+    found = (_index(wall, cpu, executed.threads) for wall, cpu in _timed(executed) if cpu.sum() > 0)
+    return max(found, default=None)
 
 
 def _timed(executed: Executed) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -45,7 +43,9 @@ def _timed(executed: Executed) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield np.array(executed.frames.frame_ms), np.array(executed.frames.cpu_ms)
 
 
-def _against_best(wall: np.ndarray, cpu: np.ndarray) -> float:
+def _index(wall: np.ndarray, cpu: np.ndarray, threads: int) -> float:
+    if threads == 1:
+        return float(wall.sum() / cpu.sum())
     starts = np.arange(0, len(wall), _BLOCK)
     busy = np.add.reduceat(cpu, starts) / np.add.reduceat(wall, starts)
     return float(np.percentile(busy, _BEST) / (cpu.sum() / wall.sum()))

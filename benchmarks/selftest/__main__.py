@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sys
 
-from edgekit.benchmarks.selftest.checks import Check, checks
+from edgekit.benchmarks.selftest.check import Check
+from edgekit.benchmarks.selftest.checks import checks
 from edgekit.outcome import EXIT_CODES, worst
 
 

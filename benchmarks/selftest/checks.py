@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from edgekit.benchmarks.difference import LEAST, LEAST_APART, Change, Measured, 
 from edgekit.benchmarks.interference import FLAGGED
 from edgekit.benchmarks.result import Executed
 from edgekit.benchmarks.scenario import SingleStream
+from edgekit.benchmarks.selftest.check import Check
 from edgekit.benchmarks.selftest.host import Array, NoisyHost, StallingHost, bursts
 from edgekit.benchmarks.statistics import bounds, unpaired_ratio
 from edgekit.measure import Ratio, Rounds, Samples, interleave, nearest_rank, ratio
@@ -22,18 +22,6 @@ COST_MS = 2.0
 DEADLINE_MS = 33.0
 STALL_MS, STALL_EVERY = 50.0, 200
 _ROUNDS = Rounds(rounds=20, block=10, warm_up=5)
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the table. control: the same, wrongly measured, and what came of it; caught: it was found out."""
-
-    what: str
-    promise: str
-    found: str
-    outcome: Outcome
-    control: str
-    caught: bool
 
 
 def checks() -> Iterator[Check]:

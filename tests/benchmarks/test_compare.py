@@ -116,9 +116,12 @@ def test_an_unclear_tail_alone_leaves_the_exit_code_at_same():
     assert found.exit_code == 0
 
 
-@pytest.mark.parametrize(("after", "said"), [(4, "same"), (5, "same"), (6, "faster"), (2, "slower")])
-def test_stream_density_is_good_to_one_camera(after, said):
-    before, later = (result(executed(streams=streams), scenario=Streams()) for streams in (4, after))
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(4, 4, "same"), (4, 5, "same"), (4, 6, "faster"), (4, 2, "slower"), (20, 22, "same"), (20, 17, "slower")],
+)
+def test_stream_density_is_good_to_one_camera_and_to_a_tenth_of_many(before, after, said):
+    before, later = (result(executed(streams=streams), scenario=Streams()) for streams in (before, after))
 
     assert [each.change for each in compare(before, later).differences] == [said]
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from made import executed, frames, samples
 
 from edgekit.benchmarks.interference import FLAGGED, REFUSED, interference
 
 
-def test_the_index_of_one_thread_is_wall_over_cpu_time_of_all_that_was_timed():
+def test_the_index_of_one_thread_is_wall_over_cpu_time_of_the_worst_that_was_timed():
     measured = executed(whole=samples([3.0] * 20, [2.0] * 20), engine_only=samples([1.0] * 20, [1.0] * 20))
 
-    assert interference(measured) == pytest.approx(80 / 60)
+    assert interference(measured) == pytest.approx(1.5)
+
+
+def test_the_cpu_waits_for_an_accelerator_and_is_not_disturbed_by_it():
+    assert interference(replace(executed(whole=samples([3.0] * 20, [1.0] * 20)), device="npu")) is None
 
 
 def test_a_neighbour_on_the_core_is_refused_and_a_quiet_host_is_not_even_flagged():
