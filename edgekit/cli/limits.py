@@ -1,4 +1,12 @@
-"""The limits of `edgekit bench` as options of the command line: one for each field of `Limits`."""
+"""The limits of `edgekit bench`: an option of the command line for each, and what comes of them.
+
+@group.command("run")
+@with_limits
+def run(..., *, limits: Limits) -> None:
+    limits.check(scenario)
+    ...
+    judge(found, limits)
+"""
 
 from __future__ import annotations
 
@@ -6,11 +14,14 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
 
 from edgekit.benchmarks.limits import Limits
+
+if TYPE_CHECKING:
+    from edgekit.benchmarks.result import Result
 
 T = TypeVar("T")
 
@@ -18,11 +29,8 @@ T = TypeVar("T")
 def with_limits(command: Callable[..., T]) -> Callable[..., T]:
     """A typer command whose keyword parameter `limits` is replaced by an option for each of them.
 
-        @with_limits
-        def bench(bundle: ..., *, limits: Limits) -> None: ...
-
-    `edgekit bench --p99-ms 33 --max-drop 0.01` calls it with Limits(p99_ms=33.0, max_drop=0.01). A limit that makes no
-    sense is a mistake in the command line.
+    `--p99-ms 33 --max-drop 0.01` calls it with Limits(p99_ms=33.0, max_drop=0.01). A limit that makes no sense is a
+    mistake in the command line.
     """
     kinds, names = get_type_hints(Limits), [each.name for each in fields(Limits)]
     options = [
@@ -48,3 +56,20 @@ def with_limits(command: Callable[..., T]) -> Callable[..., T]:
     wrapped.__signature__ = signature.replace(parameters=[*others, *options])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {each.name: each.annotation for each in (*others, *options)}
     return wrapped
+
+
+def judge(found: Result, limits: Limits, to_stdout: bool = True) -> None:
+    """Print what the limits say of each variant, on stdout or stderr, and leave with the exit code 0, 1 or 2 of the
+    worst. Where no limit is set nothing is said."""
+    from edgekit.benchmarks.verdict import exit_code, verdict
+    from edgekit.cli import show
+
+    if not any(limits.given()):
+        return
+    verdicts = verdict(found, limits)
+    console = show.out if to_stdout else show.err
+    for each in verdicts:
+        console.print(f"{each.variant}: {each.outcome}", soft_wrap=True)
+        for line in (*each.findings, *each.notes):
+            console.print(f"  {line}", soft_wrap=True)
+    raise typer.Exit(exit_code(verdicts))

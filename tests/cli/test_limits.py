@@ -6,10 +6,12 @@ from typing import Annotated
 
 import pytest
 import typer
+from made import executed, noise, result, samples
 from typer.testing import CliRunner
 
 from edgekit.benchmarks.limits import Limits
-from edgekit.cli.limits import with_limits
+from edgekit.benchmarks.watch import Validity
+from edgekit.cli.limits import judge, with_limits
 
 
 @pytest.fixture
@@ -52,3 +54,36 @@ def test_every_limit_has_a_line_of_help(run):
 
     assert "Measure it." in shown
     assert all(f"--{name.replace('_', '-')}" in shown for name in Limits.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("limits", "code", "lines"),
+    [
+        (Limits(p50_ms=11), 0, ["onnx-int8: PASS", "  PASS: p50 of the frame time 10.01 ms"]),
+        (Limits(p50_ms=9), 1, ["onnx-int8: FAIL", "  FAIL: p50 of the frame time 10.01 ms"]),
+        (Limits(p99_ms=11), 2, ["onnx-int8: INCONCLUSIVE", "  INCONCLUSIVE: p99 of the frame time not measured"]),
+    ],
+)
+def test_a_verdict_is_a_line_a_limit_and_an_exit_code(limits, code, lines, capsys):
+    with pytest.raises(typer.Exit) as left:
+        judge(result(executed(whole=samples(noise(10, 0.02, 200)))), limits)
+
+    assert left.value.exit_code == code
+    for printed, expected in zip(capsys.readouterr().out.splitlines(), lines, strict=True):
+        assert printed.startswith(expected)
+
+
+def test_why_a_run_is_invalid_stands_under_its_verdict_on_stderr_where_stdout_is_json(capsys):
+    invalid = result(executed(whole=samples(noise(10, 0.02, 200))), validity=Validity(invalid=("it throttled",)))
+    with pytest.raises(typer.Exit):
+        judge(invalid, Limits(p50_ms=11), to_stdout=False)
+
+    out, err = capsys.readouterr()
+    assert not out
+    assert "  the run is invalid: it throttled" in err
+
+
+def test_without_a_limit_there_is_no_verdict(capsys):
+    judge(result(executed()), Limits())
+
+    assert capsys.readouterr().out == ""
