@@ -77,7 +77,8 @@ def compare_variants(result: Result, against: str | None = None, least: float = 
     found = [
         each for name in others for each in differences(name, measured[against], measured[name], least, interleaved)
     ]
-    return Comparison(against, _told(result), _unclear_if(found, list(_invalid(result, "of both"))))
+    held = _unclear_if(found, list(_invalid(result, "of both")))
+    return Comparison(f"{against} of {_told(result)}", "its other variants", held)
 
 
 def _measured(result: Result) -> dict[str, Measured]:

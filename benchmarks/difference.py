@@ -46,6 +46,10 @@ class Difference:
     change: Change
     why: str = ""
 
+    @property
+    def name(self) -> str:
+        return self.figure if self.percent is None else f"{self.figure} p{self.percent:g}"
+
 
 @dataclass(frozen=True)
 class Measured:

@@ -59,9 +59,9 @@ class Verdict:
 def verdict(result: Result, limits: Limits, variant: str | None = None) -> tuple[Verdict, ...]:
     """One for each variant of the result, or for the one that is named.
 
-    A frame's time is from the picture to decoded results back to back, from the frame in hand to its event under a
-    camera; of a sustained load its last `tail_s` seconds are judged. In an invalid run nothing passes and nothing
-    fails: what disturbed it may have made the figures, good or bad.
+    A frame's time is `Executed.whole` back to back and `Frames.frame_ms` under a camera, never the bare engine's; of a
+    sustained load the last `tail_s` seconds are judged. In an invalid run nothing passes and nothing fails: what
+    disturbed it may have made the figures, good or bad.
 
     Raises ValueError where no limit is set, SettingsError where the scenario measures nothing of a limit, ResultError
     where the result lacks the variant.
@@ -158,7 +158,7 @@ def _held(name: str, allowed: float, figure: float | None, found: Bounds, told: 
 
 
 def _between(found: Bounds, places: str) -> str:
-    low = "" if found.low is None else f"above {found.low:{places}}"
+    low = "" if not found.low else f"above {found.low:{places}}"
     high = "" if found.high is None else f"below {found.high:{places}}"
     sides = " and ".join(side for side in (low, high) if side)
     return f", surely {sides}" if sides else ""

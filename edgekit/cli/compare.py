@@ -66,7 +66,7 @@ def _print(found: Comparison) -> None:
     rows = [
         [
             each.variant,
-            each.figure if each.percent is None else f"{each.figure} p{each.percent:g}",
+            each.name,
             each.change,
             f"{each.before:.4g}",
             f"{each.after:.4g}",
@@ -78,7 +78,7 @@ def _print(found: Comparison) -> None:
     show.table(f"before: {found.before}\nafter: {found.after}", columns, rows, left=3)
     for each in found.differences:
         if each.why:
-            show.out.print(f"{each.variant}, {each.figure}: {each.change}: {each.why}", soft_wrap=True)
+            show.out.print(f"{each.variant}, {each.name}, {each.change}: {each.why}", soft_wrap=True)
     for line in found.unlike:
         show.err.print(f"unlike: {line}", soft_wrap=True)
     if found.unknown:
