@@ -13,7 +13,8 @@ import numpy as np
 
 from edgekit.benchmarks.baselines import Baseline
 from edgekit.benchmarks.estimate import Estimate, Precision
-from edgekit.benchmarks.work import Family, Work
+from edgekit.benchmarks.work import Family, Work, work_of
+from edgekit.bundle import Bundle
 from edgekit.errors import ProfileError, ResultError
 from edgekit.profile import DeviceProfile, Published
 
@@ -71,6 +72,21 @@ def estimate_by_published(work: Work, precision: Precision, profile: DeviceProfi
         f"in one engine on {baseline.host}; it was not checked on this board"
     )
     return Estimate(low / factor, middle, high * factor, how)
+
+
+def estimates_by_published(bundle: Bundle, profile: DeviceProfile, baseline: Baseline) -> list[str]:
+    """A line for each precision of a bundle; it says why where there is no estimate."""
+    work = work_of(bundle)
+    kinds: tuple[Precision, ...] = ("float", "int8")
+    there = [kind for kind in kinds if any(each.name.endswith(kind) for each in bundle.manifest.variants)]
+    return [f"{kind} on {profile.name}: {_told_by_published(work, kind, profile, baseline)}" for kind in there]
+
+
+def _told_by_published(work: Work, precision: Precision, profile: DeviceProfile, baseline: Baseline) -> str:
+    try:
+        return str(estimate_by_published(work, precision, profile, baseline))
+    except (ProfileError, ResultError) as missing:
+        return str(missing)
 
 
 def _worst_pair(family: Family, precision: Precision, baseline: Baseline) -> float:

@@ -6,14 +6,10 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import TypeAlias
 
-from edgekit.benchmarks.plots import strips
 from edgekit.benchmarks.result import Executed, Frames, Result
 from edgekit.benchmarks.scenario import Streams, Sustained
 from edgekit.benchmarks.scenarios.sustained import burst, steady, sustained, sustained_over_burst
-from edgekit.bundle import Bundle
 from edgekit.measure import Samples
-from edgekit.page import Block, Grid, Plot, Section, Text
-from edgekit.svg import Point, front
 
 Cells: TypeAlias = list[str]
 
@@ -48,35 +44,6 @@ def rows(result: Result) -> list[Cells]:
 
 def title(result: Result) -> str:
     return f"{result.bundle}, {result.environment.line()}; {MEANING[result.scenario.kind]}"
-
-
-def sections(result: Result, bundle: Bundle) -> list[Section]:
-    """What a page says of a result: the table, every sample, and accuracy against latency."""
-    host = f"{result.environment.line()}; {result.taken}; profile {result.profile}; bundle digest {result.digest[:16]}"
-    lead = Text(f"{MEANING[result.scenario.kind]}; {host}")
-    not_run = [Text(f"{name} was not run: {why}") for name, why in result.not_run.items()]
-    blocks: list[Block] = [lead, Grid(columns(result), rows(result)), *not_run]
-    return [Section(f"{result.bundle}: {result.scenario.kind}", [*blocks, *_plots(result, bundle)])]
-
-
-def _plots(result: Result, bundle: Bundle) -> list[Plot]:
-    taken = {each.variant: samples for each in result.variants if (samples := _samples(each)) is not None}
-    if not taken:
-        return []
-    plots = [Plot(strips({name: samples.wall_ms for name, samples in taken.items()}), "every sample")]
-    figure = next(iter(bundle.manifest.evidence.framework))
-    accuracy = {name: found.figures[figure] for name, found in bundle.manifest.evidence.variants.items()}
-    points = [
-        Point(p50, accuracy[name], name)
-        for name, samples in taken.items()
-        if (p50 := samples.percentile(50)) is not None
-    ]
-    return [*plots, Plot(front(points, "p50, ms", figure), "up and to the left is better")] if points else plots
-
-
-def _samples(each: Executed) -> Samples | None:
-    """Of the bare engine, or else of the frames."""
-    return each.engine_only if each.frames is None else _of(each.frames.frame_ms, each.frames.cpu_ms)
 
 
 def _single_stream(each: Executed, _: Result) -> Cells:

@@ -9,13 +9,12 @@ same answers. They can still show that a model is broken: FAIL then needs a limi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 
-from edgekit.bundle import Outcome
 from edgekit.contract import Task
 from edgekit.converters.paired import (
     Interval,
@@ -28,10 +27,10 @@ from edgekit.converters.paired import (
 )
 from edgekit.converters.scores import SIZES, ClassificationScore, DetectionScore, Score
 from edgekit.errors import SettingsError
+from edgekit.outcome import EXIT_CODES, Outcome
+from edgekit.outcome import worst as worst_outcome
 from edgekit.schema import STRICT
 
-_RANK: dict[Outcome, int] = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2}
-_EXIT: dict[Outcome, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}
 _CHANCE = 0.05
 _LEAST_TO_LOSE = 5  # all of fewer could be lost by chance: 1/2 ** 4 > 0.05
 _SHARES = (
@@ -119,7 +118,7 @@ class Verdict:
     @property
     def exit_code(self) -> int:
         """0 for PASS, 1 for FAIL, 2 for INCONCLUSIVE."""
-        return _EXIT[self.outcome]
+        return EXIT_CODES[self.outcome]
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def judge(reference: Score, candidate: Score, gate: Gate) -> Verdict:
     findings += _judge_classes(reference, paired, gate.max_class_drop)
     findings += _judge_floor(candidate, gate, few)
     return Verdict(
-        _worst(each.outcome for each in findings),
+        worst_outcome(each.outcome for each in findings),
         tuple(f"{each.outcome}: {each.reason}" for each in findings),
         tuple(each.figure for each in findings if each.figure is not None),
     )
@@ -158,11 +157,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
         raise ValueError("there is no verdict to take the worst of")
     reasons = tuple(reason for each in verdicts for reason in each.reasons)
     figures = tuple(figure for each in verdicts for figure in each.figures)
-    return Verdict(_worst(each.outcome for each in verdicts), reasons, figures)
-
-
-def _worst(found: Iterable[Outcome]) -> Outcome:
-    return max(found, key=_RANK.__getitem__)
+    return Verdict(worst_outcome(each.outcome for each in verdicts), reasons, figures)
 
 
 def _enough(images: int, gate: Gate) -> _Finding:

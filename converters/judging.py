@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
-from edgekit.bundle import Golden, Outcome, VariantEvidence
+from edgekit.bundle import Golden, VariantEvidence
 from edgekit.contract import AnyHead, InputSpec
 from edgekit.converters.data import Dataset
 from edgekit.converters.evaluate import evaluate
@@ -24,6 +24,7 @@ from edgekit.converters.scores import Score
 from edgekit.converters.steps import Progress
 from edgekit.engines import check_loads, open_session
 from edgekit.frames import Image
+from edgekit.outcome import Outcome
 from edgekit.plan import ENGINES, EnginePlan
 from edgekit.preprocess import preprocess
 from edgekit.tasks import AnyTask, make_task

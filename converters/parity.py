@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.boxes import iou
-from edgekit.bundle import Outcome
 from edgekit.contract import AnyHead, DetectionHead, Embedding, InputSpec, Softmax
 from edgekit.converters.gate import Verdict
 from edgekit.decode import decode_classification, decode_detections, decode_embedding
 from edgekit.errors import ContractError
 from edgekit.frames import Detections
+from edgekit.outcome import Outcome
 
 Outputs: TypeAlias = Sequence[npt.NDArray[Any]]
 Precision: TypeAlias = Literal["float", "int8"]

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +26,13 @@ from edgekit.contract import Artifact, Format, HeadSpec, InputSpec, Task, task_o
 from edgekit.errors import BundleError
 from edgekit.files import replacing
 from edgekit.frames import Image
+from edgekit.outcome import Outcome
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MEASURED = "measured.json"
 CLASSES = "evidence/classes.json"
 _LARGEST_MANIFEST = 16 << 20  # bytes; read before anything is known about the file
-
-Outcome: TypeAlias = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from edgekit.measure import Rounds, Samples, cpu_ratio, interleave, ratio, samples_needed
+from edgekit.measure import Rounds, Samples, cpu_ratio, interleave, nearest_rank, percentile, ratio, samples_needed
 
 
 def samples(wall, block=1):
@@ -29,6 +29,21 @@ def test_percentiles_are_order_statistics_and_one_stall_in_two_hundred_is_not_cl
     assert taken.percentile(99) == 1.0
     assert max(taken.wall_ms) == 50.0
     assert samples(range(1, 101)).percentile(90) == 90
+
+
+@pytest.mark.parametrize(
+    ("count", "percent", "rank"),
+    [(11, 50, 6), (64, 90, 58), (1000, 99, 990), (7000, 99.9, 6993), (41_000, 99.9, 40_959), (1000, 0.001, 1)],
+)
+def test_a_percentile_is_the_least_value_that_so_many_do_not_exceed(count, percent, rank):
+    values = list(range(1, count + 1))
+    random.Random(0).shuffle(values)
+    assert nearest_rank(values, percent) == rank
+
+
+def test_a_percentile_of_any_values_is_not_measured_with_too_few_of_them():
+    assert percentile([1.0] * 129, 95) is None
+    assert percentile([1.0] * 130, 95) == 1.0
 
 
 def test_a_subject_of_known_cost_comes_back_with_that_cost_and_a_stall_is_not_lost():

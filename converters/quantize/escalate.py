@@ -17,7 +17,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from edgekit.bundle import Outcome
 from edgekit.contract import Format
 from edgekit.converters.export import Exported
 from edgekit.converters.quantize import Calibrator, Int8Settings, check_patterns
@@ -28,6 +27,7 @@ from edgekit.converters.quantize.net import FloatNet
 from edgekit.converters.quantize.sensitivity import LayerSensitivity, sensitivity
 from edgekit.converters.quantize.static import Seen, look, quantize_by
 from edgekit.converters.steps import Progress
+from edgekit.outcome import Outcome
 from edgekit.schema import STRICT
 
 RepairKind: TypeAlias = Literal["bias", "percentile", "entropy", "mixed"]

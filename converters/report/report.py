@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from edgekit.bundle import Evidence, Outcome, VariantEvidence
+from edgekit.bundle import Evidence, VariantEvidence
 from edgekit.converters.gate import Verdict, worst
 from edgekit.converters.paired import Interval, outcomes
 from edgekit.converters.report.changed import Changed
@@ -21,6 +21,7 @@ from edgekit.converters.report.classes import (
 from edgekit.converters.report.front import Candidate, Placed, pareto
 from edgekit.converters.report.reliability import Reliability, reliability_of
 from edgekit.converters.scores import ClassificationScore, Score, accuracy_of
+from edgekit.outcome import Outcome
 
 FRAMEWORK = "framework"
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from edgekit.benchmarks.limits import Limits
+from edgekit.cli.compare import compare
+from edgekit.cli.estimate import estimate
+from edgekit.cli.limits import tell_verdicts, with_limits
+
 if TYPE_CHECKING:
+    from edgekit.benchmarks.baselines import Row
     from edgekit.benchmarks.result import Result
     from edgekit.benchmarks.scenario import Scenario
     from edgekit.bundle import Bundle
@@ -29,6 +35,7 @@ group = typer.Typer(cls=_RunUnlessNamed)
 
 
 @group.command(RUN)
+@with_limits
 def run(
     bundle: Annotated[Path, typer.Argument(help="A bundle (.ekb).")],
     scenario: Annotated[
@@ -63,7 +70,14 @@ def run(
     json: Annotated[
         Path | None, typer.Option(help="Write every raw sample to this file; '-' is stdout, without the table.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with table and plots to this file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with tables and plots to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown to this file.")] = None,
+    known_as: Annotated[
+        str | None,
+        typer.Option("--as", help="The model as others call it, 'MobileNetV2': the page shows what is known."),
+    ] = None,
+    *,
+    limits: Limits,
 ) -> None:
     """Measure a bundle's variants on this host, each as it would run in a shop.
 
@@ -71,22 +85,30 @@ def run(
     not the last one was answered; how old they get, how many are dropped. 'streams': the most cameras that hold their
     rate. 'cold-start': fresh interpreters up to the first result. 'sustained': one variant until the board is warm.
 
+    The host is looked at once a second; a run that was throttled, crowded out or short of memory is INVALID, and says
+    so. With limits it ends by PASS (exit code 0), FAIL (1) or INCONCLUSIVE (2), which an invalid run always is.
+    'edgekit bench compare' says which of two results is faster, 'edgekit bench estimate' what to expect elsewhere.
+
     A frame's time ends with its event. A percentile without enough samples behind it is 'n/a'. Ctrl-C stops a run and
     writes nothing, since half a run is no result.
 
     edgekit bench cart.ekb --scenario camera --fps 15 --classifier products.ekb --source aisle.mp4 --json cart.json
     """
     from edgekit.benchmarks.bench import bench
+    from edgekit.benchmarks.report import page
     from edgekit.benchmarks.validity import judge
+    from edgekit.benchmarks.verdict import verdict
     from edgekit.benchmarks.watch import Watcher
     from edgekit.bundle import Bundle
     from edgekit.cli import show
+    from edgekit.files import write_text
     from edgekit.profile import DeviceProfile
 
     settings = {"rounds": rounds, "fps": fps, "seconds": seconds, "window_s": window_s, "most": most}
     asked = _scenario(scenario, settings | {"starts": starts, "minutes": minutes})
+    limits.check(asked)
     _check(scenario, variant or [], classifier, source)
-    for path in filter(None, (html, None if json == Path("-") else json)):
+    for path in filter(None, (html, markdown, None if json == Path("-") else json)):
         show.check_place(path)
     with ExitStack() as opened:
         detector = opened.enter_context(Bundle.open(bundle))
@@ -95,8 +117,18 @@ def run(
         with show.progress() as tell:
             given = (detector, board, asked, variant or (), products, source, tell)
             found = bench(*given, allow_noisy=allow_noisy, watch=Watcher, judge=judge)
-        _write(found, detector, json, html)
-    _print(found, to_stdout=json != Path("-"))
+        verdicts = verdict(found, limits) if any(limits.given()) else ()
+        _write(found, json, markdown)
+        if html:
+            beside = [] if known_as is None else _known(found, detector, known_as)
+            write_text(html, page(found, detector, verdicts, beside))
+    to_stdout = json != Path("-")
+    _print(found, to_stdout)
+    tell_verdicts(verdicts, to_stdout)
+
+
+group.command("compare")(compare)
+group.command("estimate")(estimate)
 
 
 def register(app: typer.Typer) -> None:
@@ -134,14 +166,20 @@ def _check(kind: str, variants: list[str], classifier: Path | None, source: str 
         raise typer.BadParameter("a cold start is one model's, up to one black picture: no --classifier, no --source")
 
 
-def _write(found: Result, bundle: Bundle, json: Path | None, html: Path | None) -> None:
-    from edgekit.benchmarks.table import sections
-    from edgekit.files import write_text
-    from edgekit.page import render
+def _known(found: Result, bundle: Bundle, model: str) -> list[Row]:
+    """What is known of the model at the bundle's input size on the result's board."""
+    from edgekit.benchmarks.baselines import against_baseline
 
-    if html:
-        lead = f"edgekit bench {bundle.path} --scenario {found.scenario.kind}"
-        write_text(html, render(f"{found.bundle}: {found.scenario.kind}", lead, sections(found, bundle)))
+    spec = bundle.manifest.variants[0].input
+    return against_baseline(found, model, f"{spec.width}x{spec.height}")
+
+
+def _write(found: Result, json: Path | None, markdown: Path | None) -> None:
+    from edgekit.benchmarks.report import markdown as as_markdown
+    from edgekit.files import write_text
+
+    if markdown:
+        write_text(markdown, as_markdown(found))
     if json == Path("-"):
         typer.echo(found.text(), nl=False)
     elif json:

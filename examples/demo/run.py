@@ -20,8 +20,8 @@ import numpy as np
 from data import PICTURES, write_demo_data
 
 from edgekit.benchmarks.bench import bench
-from edgekit.benchmarks.scenario import SingleStream
 from edgekit.benchmarks.report import sections
+from edgekit.benchmarks.scenario import SingleStream
 from edgekit.bundle import Bundle
 from edgekit.cli import show
 from edgekit.converters.build import Built, build

@@ -8,10 +8,13 @@ import pytest
 from tiny import golden_bundle
 from typer.testing import CliRunner
 
+from edgekit.benchmarks import validity
 from edgekit.benchmarks.result import Result
 from edgekit.benchmarks.scenario import Camera
+from edgekit.benchmarks.watch import Validity
 from edgekit.cli import app
 from edgekit.cli.bench import group
+from edgekit.errors import SettingsError
 
 
 @pytest.fixture
@@ -19,8 +22,8 @@ def bundle(tmp_path):
     return str(golden_bundle(tmp_path / "tiny.ekb"))
 
 
-def bench(*arguments):
-    return CliRunner().invoke(app, ["bench", *map(str, arguments)])
+def bench(*arguments, **given):
+    return CliRunner().invoke(app, ["bench", *map(str, arguments)], **given)
 
 
 def test_a_bundle_needs_no_subcommand_and_a_subcommand_no_bundle(bundle):
@@ -48,8 +51,42 @@ def test_the_result_alone_is_on_stdout_and_holds_the_scenario_that_was_asked_for
     assert found.scenario == Camera(fps=40, seconds=0.5)
     assert [each.frames.arrived for each in found.variants] == [20, 20]
     assert "shelf" in found.source
-    assert "tiny: camera" in page.read_text(encoding="utf-8")
+    assert "tiny under load" in page.read_text(encoding="utf-8")
+    assert found.looks
     assert json.loads(done.stdout)["schema"] == 2
+
+
+@pytest.mark.parametrize(("limit", "code", "outcome"), [(10_000, 0, "PASS"), (0.000001, 1, "FAIL")])
+def test_a_limit_decides_the_exit_code_and_stands_on_the_page(bundle, tmp_path, monkeypatch, limit, code, outcome):
+    """Whatever else this host does: what makes a run invalid has its own tests."""
+    monkeypatch.setattr(validity, "judge", lambda *_: Validity())
+    page = tmp_path / "cart.html"
+    done = bench(bundle, "--variant", "onnx-float", "--rounds", 7, "--p50-ms", limit, "--html", page)
+
+    assert done.exit_code == code, done.output
+    assert f"onnx-float: {outcome}" in done.output
+    assert f"{limit:g} ms is the limit" in page.read_text(encoding="utf-8")
+
+
+def test_a_limit_that_the_scenario_does_not_measure_is_refused_before_anything_runs(bundle):
+    with pytest.raises(SettingsError, match="min_streams"):
+        bench(bundle, "--min-streams", 4, catch_exceptions=False)
+
+
+def test_a_result_is_compared_and_written_as_markdown(bundle, tmp_path):
+    first, tables = tmp_path / "first.json", tmp_path / "first.md"
+    assert bench(bundle, "--rounds", 3, "--json", first, "--markdown", tables).exit_code == 0
+    assert "onnx-float, frame to event | 30 |" in tables.read_text(encoding="utf-8")
+
+    done = bench("compare", first)
+    assert done.exit_code in (0, 1, 2), done.output  # the two are different engines
+    assert "tflite-float" in done.output
+
+
+def test_a_model_of_a_family_that_nobody_measured_gets_no_estimate(bundle):
+    done = bench("estimate", bundle, "--seconds", 0.5)
+    assert done.exit_code == 0, done.output
+    assert "onnx-float: no estimate" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize(

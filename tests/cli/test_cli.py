@@ -116,7 +116,7 @@ def test_bench_keeps_every_sample_and_gives_no_percentile_without_enough_of_them
     assert found["environment"]["versions"]["numpy"]
     assert "n/a" in done.stdout  # p90 of 20 runs
     page = (tmp_path / "b.html").read_text()
-    assert page.count("<svg") == 2
+    assert page.count("<svg") >= 4  # the histogram, the tail, the front and the stages at least
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
 
 

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgekit.bundle import Outcome
 from edgekit.contract import Format, InputSpec
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
@@ -25,6 +24,7 @@ from edgekit.converters.quantize.sensitivity import sensitivity, sqnr_db
 from edgekit.converters.quantize.static import look, quantize_by
 from edgekit.engines import open_session
 from edgekit.errors import SettingsError
+from edgekit.outcome import Outcome
 from edgekit.plan import ENGINES, EnginePlan
 
 Files = dict[Format, Exported]

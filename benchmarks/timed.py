@@ -1,0 +1,54 @@
+"""What was timed of a variant, by the figure that is judged: of a sustained load only what the board does when warm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from edgekit.benchmarks.result import Executed, Frames
+from edgekit.benchmarks.scenario import Scenario, Sustained
+from edgekit.benchmarks.statistics import Array
+from edgekit.measure import Samples
+
+
+def timed(executed: Executed, scenario: Scenario) -> dict[str, Samples]:
+    """Samples by figure: 'engine' and 'whole' back to back, 'frame' under a camera. Empty for streams and starts.
+
+    The frames of a camera have no rounds; theirs are blocks of sqrt(n) frames.
+    """
+    found = {"engine": executed.engine_only, "whole": executed.whole}
+    if executed.frames is not None:
+        frames = judged_frames(executed.frames, scenario)
+        block = max(1, math.isqrt(len(frames.frame_ms)))
+        found["frame"] = Samples(frames.frame_ms, frames.cpu_ms, (), block)
+    return {name: samples for name, samples in found.items() if samples is not None and samples.wall_ms}
+
+
+def judged_frames(frames: Frames, scenario: Scenario) -> Frames:
+    """Of a sustained load the frames of its last `tail_s` seconds; else all."""
+    if not isinstance(scenario, Sustained) or not frames.at_s:
+        return frames
+    first = int(np.searchsorted(frames.at_s, frames.at_s[-1] - scenario.tail_s))
+    tail = replace(
+        frames,
+        at_s=frames.at_s[first:],
+        frame_ms=frames.frame_ms[first:],
+        cpu_ms=frames.cpu_ms[first:],
+        age_ms=frames.age_ms[first:],
+        stages_ms={name: taken[first:] for name, taken in frames.stages_ms.items()},
+    )
+    dropped = int(missed_frames(tail, scenario.fps or 0.0).sum())
+    return replace(tail, arrived=len(tail.at_s) + dropped, dropped=dropped)
+
+
+def missed_frames(frames: Frames, fps: float) -> Array:
+    """How many frames were dropped just before each one that was answered, (n,): those between the moments at which the
+    two were due, as far as the one before was still being answered. A pause in which another variant had its turn
+    drops nothing. fps 0: frames came when they were asked for, and none was dropped."""
+    age_s = np.array(frames.age_ms) / 1000
+    due = np.array(frames.at_s) - age_s
+    between = np.rint(np.diff(due, prepend=due[:1]) * fps) - 1
+    missed: Array = np.clip(between, 0.0, np.ceil(np.concatenate([[0.0], age_s[:-1]]) * fps)[: len(due)])
+    return missed

@@ -1,0 +1,39 @@
+"""`edgekit bench estimate`: what a bundle should take where it was not measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def estimate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle (.ekb).")],
+    board: Annotated[
+        str | None,
+        typer.Option("--profile", help="A board that is not at hand, by its profile; this host if it is not said."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="For so long this host's speed is probed.", min=0.5)] = 3.0,
+) -> None:
+    """Say what each variant should take on this host, or on a board by what others published of it.
+
+    Milliseconds on one thread with the band that left-out models gave: an estimate is for planning a purchase and
+    passes nothing. A family of nets of which too little was measured gets none, and the reason is said.
+    """
+    from edgekit.benchmarks.anchors import estimates_by_published
+    from edgekit.benchmarks.baselines import Baseline
+    from edgekit.benchmarks.estimate import estimates
+    from edgekit.benchmarks.probe import probe
+    from edgekit.bundle import Bundle
+    from edgekit.cli import show
+    from edgekit.profile import DeviceProfile
+
+    known = Baseline.load("generic")
+    with Bundle.open(bundle) as opened:
+        if board is None:
+            lines = estimates(opened, probe(seconds), known)
+        else:
+            lines = estimates_by_published(opened, DeviceProfile.load(board), known)
+    for line in lines:
+        show.out.print(line, soft_wrap=True)
