@@ -127,14 +127,20 @@ def test_stream_density_is_good_to_one_camera_and_to_a_tenth_of_many(before, aft
 
 
 @pytest.mark.parametrize(
-    ("walls", "said"),
-    [((1.3, 1.4, 1.3, 1.5, 1.4), "slower"), ((1.0, 1.4, 1.3, 1.5, 1.4), "unclear"), ((1.4,) * 4, "unclear")],
+    ("earlier", "later", "said"),
+    [
+        ((1.0, 1.1, 1.0, 1.2, 1.1), (1.3, 1.4, 1.3, 1.5, 1.4), "slower"),
+        ((1.3, 1.4, 1.3, 1.5, 1.4), (1.0, 1.1, 1.0, 1.2, 1.1), "faster"),
+        ((1.0, 1.1, 1.0, 1.2, 1.1), (1.0, 1.4, 1.3, 1.5, 1.4), "unclear"),
+        ((1.0, 1.1, 1.0, 1.35, 1.1), (1.3, 1.4, 1.3, 1.5, 1.4), "unclear"),
+        ((1.0, 1.1, 1.0, 1.2, 1.1), (1.4,) * 4, "unclear"),
+    ],
 )
-def test_cold_starts_differ_where_none_of_them_overlap(walls, said):
+def test_cold_starts_differ_where_none_of_them_overlap(earlier, later, said):
     def starts(seconds):
         return result(executed(starts=tuple(Start(s, 0.3, 0.2, 0.4, 90.0) for s in seconds)), scenario=ColdStart())
 
-    assert [each.change for each in compare(starts((1.0, 1.1, 1.0, 1.2, 1.1)), starts(walls)).differences] == [said]
+    assert [each.change for each in compare(starts(earlier), starts(later)).differences] == [said]
 
 
 UNLIKE = {

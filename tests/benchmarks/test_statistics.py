@@ -39,6 +39,22 @@ def test_a_tail_of_too_few_samples_is_at_least_what_the_median_is():
     assert (slow.low, slow.high) == (50.0, None)
 
 
+def test_a_tail_of_too_few_samples_is_at_least_what_the_highest_percentile_with_enough_is():
+    a_fifth_slow = [50.0 if i < 20 else 10.0 for i in spread(100)]
+
+    assert bounds(a_fifth_slow, 99).low == bounds(a_fifth_slow, 90).low == 50.0
+    assert bounds(a_fifth_slow, 50).low == 10.0
+
+
+def test_a_sample_that_was_taken_four_times_over_is_still_one():
+    once = np.random.default_rng(5).lognormal(0, 0.2, 2000)
+    alone, together = bounds(once, 90), bounds(np.repeat(once, 4), 90)
+
+    assert together.independent == pytest.approx(alone.independent, rel=0.15)
+    assert together.low == pytest.approx(alone.low, rel=0.005)
+    assert together.high == pytest.approx(alone.high, rel=0.005)
+
+
 def test_no_samples_have_no_bounds():
     assert bounds([], 99) == bounds([], 50)
     assert bounds([], 50).high is None
