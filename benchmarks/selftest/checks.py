@@ -14,6 +14,7 @@ from edgekit.benchmarks.result import Executed
 from edgekit.benchmarks.scenario import SingleStream
 from edgekit.benchmarks.selftest.check import Check
 from edgekit.benchmarks.selftest.host import Array, NoisyHost, StallingHost, bursts
+from edgekit.benchmarks.selftest.scenarios import density, omission
 from edgekit.benchmarks.statistics import bounds, unpaired_ratio
 from edgekit.measure import Ratio, Rounds, Samples, interleave, nearest_rank, ratio
 from edgekit.outcome import Outcome

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from edgekit.benchmarks.selftest import checks
+from edgekit.benchmarks.selftest import checks, scenarios
 from edgekit.benchmarks.selftest.host import NoisyHost, StallingHost
 
 
@@ -26,8 +26,10 @@ def _small_heap():
         lambda: checks.itself_later(40),
         checks.stall,
         lambda: checks.burst_bounds(100),
+        scenarios.omission,
+        lambda: scenarios.density(30),
     ],
-    ids=["itself", "ten per cent", "later", "stall", "bursts"],
+    ids=["itself", "ten per cent", "later", "stall", "bursts", "omission", "density"],
 )
 def test_a_check_on_simulated_time_holds_and_catches_its_control(check):
     found = check()
