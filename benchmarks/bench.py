@@ -9,8 +9,9 @@ All raw samples go into the result, with the host before and meanwhile.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 from edgekit.benchmarks.environment import Environment, look_around
@@ -24,7 +25,7 @@ from edgekit.benchmarks.scenarios.progress import Progress
 from edgekit.benchmarks.scenarios.single_stream import run_single_stream
 from edgekit.benchmarks.scenarios.streams import run_streams
 from edgekit.benchmarks.scenarios.subject import Subject
-from edgekit.benchmarks.scenarios.sustained import run_sustained
+from edgekit.benchmarks.scenarios.sustained import run_sustained, steady
 from edgekit.benchmarks.watch import Look, Validity
 from edgekit.bundle import Bundle
 from edgekit.engines import installed
@@ -84,6 +85,9 @@ def bench(
         watching = None if watch is None else opened.enter_context(watch())
         executed = _run(scenario, subjects, sight, bundle, profile, clock, progress)
     looks = () if watching is None else tuple(watching.looks)
+    validity = Validity() if judge is None else judge(before, looks, executed, allow_noisy)
+    if isinstance(scenario, Sustained):
+        validity = replace(validity, warnings=(*validity.warnings, *_unsteady(executed, looks)))
     return Result(
         bundle=bundle.manifest.name,
         digest=bundle.digest,
@@ -93,7 +97,7 @@ def bench(
         environment=before,
         variants=executed,
         looks=looks,
-        validity=Validity() if judge is None else judge(before, looks, executed, allow_noisy),
+        validity=validity,
         classifier=None if classifier is None else (classifier.manifest.name, classifier.digest),
         source=sight.name,
         not_run=not_run,
@@ -111,6 +115,14 @@ def against_float(result: Result) -> dict[str, dict[str, float]]:
     held = {each.variant: each.engine_only for each in result.variants if each.engine_only is not None}
     pairs = {name: name.removesuffix("-int8") + "-float" for name in held if name.endswith("-int8")}
     return {name: vars(ratio(held[name], held[float_])) for name, float_ in pairs.items() if float_ in held}
+
+
+def _unsteady(executed: Sequence[Executed], looks: Sequence[Look]) -> Iterator[str]:
+    """Why what was to be sustained was still on its way to somewhere."""
+    for each in executed:
+        why = None if each.frames is None else steady(each.frames, looks)
+        if why is not None:
+            yield f"{each.variant} was not steady: {why}"
 
 
 def _check(

@@ -35,6 +35,8 @@ def checks() -> Iterator[Check]:
         itself_later,
         stall,
         burst_bounds,
+        omission,
+        density,
         own_cost,
     ):
         yield check()

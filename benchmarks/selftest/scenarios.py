@@ -27,7 +27,8 @@ CAMERAS = 6
 
 
 def omission() -> Check:
-    """An engine of 10 ms stalls for half a second once in 200 frames: fifteen come meanwhile, of which it takes the newest."""
+    """An engine of 10 ms stalls for half a second once in 200 frames; of the fifteen that come meanwhile it takes the
+    newest."""
     time, film = FakeTime(), Film("black", (np.zeros((8, 8, 3), np.uint8),))
     (executed,) = run_camera(Camera(FPS, 600), [_stalling(time)], film, time.clock)
     passed_by = STALL_S * FPS - 1
