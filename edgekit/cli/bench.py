@@ -87,7 +87,8 @@ def run(
 
     The host is looked at once a second; a run that was throttled, crowded out or short of memory is INVALID, and says
     so. With limits it ends by PASS (exit code 0), FAIL (1) or INCONCLUSIVE (2), which an invalid run always is.
-    'edgekit bench compare' says which of two results is faster, 'edgekit bench estimate' what to expect elsewhere.
+    'edgekit bench compare' says which of two results is faster, 'edgekit bench estimate' what to expect elsewhere,
+    'edgekit bench selftest' whether this harness can be trusted here.
 
     A frame's time ends with its event. A percentile without enough samples behind it is 'n/a'. Ctrl-C stops a run and
     writes nothing, since half a run is no result.
@@ -129,6 +130,17 @@ def run(
 
 group.command("compare")(compare)
 group.command("estimate")(estimate)
+
+
+@group.command("selftest")
+def selftest() -> None:
+    """Check the harness itself on this host: known costs, planted stalls, and the wrong ways that it must catch.
+
+    Exit codes: 0 all as promised; 1 a check failed, or a wrong way was not caught; 2 this host was too busy to say.
+    """
+    from edgekit.benchmarks.selftest.__main__ import main
+
+    raise typer.Exit(main())
 
 
 def register(app: typer.Typer) -> None:
