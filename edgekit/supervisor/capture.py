@@ -130,13 +130,15 @@ def _frames(source: Source, camera: CameraSettings, ring: Ring) -> Iterator[dict
 
 def facts(frame: Frame, number: int) -> dict[str, Any]:
     """What the supervisor needs to know of a frame, to believe it or not; see `camera.Facts`."""
+    rows = np.ascontiguousarray(frame.image[::_ROWS])
+    dots = rows[:: _DOTS // _ROWS, ::_DOTS]
     return {
         "number": number,
         "taken_at": frame.taken_at,
         "width": frame.width,
         "height": frame.height,
-        "digest": zlib.crc32(np.ascontiguousarray(frame.image[::_ROWS]).data),
-        "mean": round(float(frame.image[::_DOTS, ::_DOTS].mean()), 2),
+        "digest": zlib.crc32(rows.data),
+        "mean": round(int(np.add.reduce(dots, axis=None)) / dots.size, 2),
         "stamp": frame.stamp,
     }
 

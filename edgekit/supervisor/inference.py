@@ -122,11 +122,10 @@ class Looker:
 
     def _look(self, camera: str, number: int) -> None:
         asked = time.monotonic()
-        stored = self.rings[camera].read(number)
-        if stored is None:
+        frame = self.rings[camera].hold(number, camera)
+        if frame is None:
             self.channel.send({"kind": "missed", "camera": camera, "number": number}, wait=True)
             return
-        frame = stored.frame(camera)
         if camera not in self.watches:
             pipeline = replace(self.pipeline, classifier=None) if self.detector_only else self.pipeline
             self.watches[camera] = pipeline.watch()
