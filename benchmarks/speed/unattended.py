@@ -83,10 +83,11 @@ def watch(store: str, seconds: float, warm_up_s: float = 2.0) -> Run:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(30)
-    return _run(told, took, cpu)
+    return read(told, took, cpu)
 
 
-def _run(told: Sequence[Mapping[str, Any]], seconds: float, cpu_ms: float) -> Run:
+def read(told: Sequence[Mapping[str, Any]], seconds: float, cpu_ms: float) -> Run:
+    """What the lines say, those of `one_process` or the events of an unattended run."""
     seen = [(each["data"], float(each["monotonic"])) for each in told if each.get("type", OBSERVATION) == OBSERVATION]
     ages = tuple((there_at - float(observation["taken_at"])) * 1e3 for observation, there_at in seen)
     names = [observation["source"] for observation, _ in seen]
