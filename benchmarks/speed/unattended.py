@@ -232,9 +232,11 @@ def _clip(address: str | None) -> Iterator[str]:
 
 def _wait_for(lines: Path, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + _STARTING_S
-    while time.monotonic() < until and process.poll() is None:
+    while time.monotonic() < until:
         if any(b"detections" in line for line in _lines(lines)):
             return
+        if process.poll() is not None:
+            raise RuntimeError(f"it ended with exit status {process.returncode}, before its first answer")
         time.sleep(0.05)
     raise TimeoutError(f"no answer came within {_STARTING_S:g} s")
 
