@@ -3,10 +3,10 @@
     python -m edgekit.benchmarks.speed.unattended out/yolox-nano-320.ekb out/yolox-nano-640.ekb
 
 Unattended is `edgekit run` on a store file, as a shop runs it. A frame's age is the time from when it was taken to when
-its answer is there as JSON has it. In one process that is the observation's line (`one_process`); unattended the event
-that the supervisor makes of the observation, which came as JSON from the inference child. What follows is counted for
-neither: the line written to its file, the event stored in the outbox and delivered. Both sides play the same clip at
-its own rate, and each camera's frame is decoded before it is taken, so decoding is in no age.
+its answer is there for whoever uses it: in one process the observation's line of JSON (`one_process`), unattended the
+event that the supervisor makes of the observation, which came as JSON from the inference child. What follows is counted
+for neither: a line goes to its file, an event into the outbox and to the sinks. For the topology both sides play one
+clip at its own rate, and a picture of a file is decoded before it is "taken", so decoding is in no age.
 """
 
 from __future__ import annotations

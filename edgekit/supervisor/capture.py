@@ -29,7 +29,7 @@ from edgekit.supervisor.settings import CameraSettings
 
 log = logging.getLogger(__name__)
 
-_ROWS = 60  # or somewhat more go into the digest: a picture that is stuck is stuck in those too
+_ROWS = 60  # or up to twice as many go into the digest: a picture that is stuck is stuck in those too
 _DOTS = 16  # every 16th pixel of every other one of them goes into the brightness
 
 

@@ -98,7 +98,7 @@ class Process:
         return () if self._gone else (self._channel.fileno(),)
 
     def waited(self, readable: Collection[int]) -> None:
-        """Somebody has waited, and this can be read: a child that said nothing need not be asked whether it did."""
+        """What a wait for all children has found: one that said nothing need not be asked whether it did."""
         self._silent = not self._gone and self._channel.fileno() not in readable
 
     def send(self, message: Mapping[str, Any]) -> bool:
