@@ -19,9 +19,8 @@ class Changes:
         self._candidate: dict[str, int] | None = None
         self._held = 0
 
-    def update(self, observation: Mapping[str, Any]) -> dict[str, int] | None:
-        """observation: as `Observation.to_dict` gives it. The first counts are told too, empty ones included."""
-        seen = counts(observation)
+    def update(self, seen: dict[str, int]) -> dict[str, int] | None:
+        """seen: the `counts` of one look. The first are told too, empty ones included."""
         self._held = self._held + 1 if seen == self._candidate else 1
         self._candidate = seen
         if self._held < self._settle or seen == self.told:
@@ -36,6 +35,9 @@ class Changes:
 
 
 def counts(observation: Mapping[str, Any]) -> dict[str, int]:
-    """How many there are of each product, or of each label where no product is known, by name."""
+    """How many there are of each product, or of each label where no product is known, by name.
+
+    observation: as `Observation.to_dict` gives it.
+    """
     names = (thing["product"]["label"] if "product" in thing else thing["label"] for thing in observation["detections"])
     return dict(sorted(Counter(names).items()))

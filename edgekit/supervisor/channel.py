@@ -20,6 +20,9 @@ _PACKET = 60_000  # bytes; the kernel's default allows some 200,000 a packet
 _MOST_PACKETS = 64  # of one message, some 4 MB
 _MORE, _LAST = b"+", b"."
 
+_as_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_from_text = json.JSONDecoder().decode
+
 
 class Gone(EdgekitError):
     """The other side of a channel has ended."""
@@ -55,7 +58,7 @@ class Channel:
         that of a child which no longer reads, gives False and the message is not sent; a long one that stops half-way
         ends the channel, since its rest could never be told from the next.
         """
-        content = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        content = _as_text(message).encode()
         parts = [content[at : at + _PACKET] for at in range(0, len(content), _PACKET)]
         for number, part in enumerate(parts):
             packet = (_LAST if number == len(parts) - 1 else _MORE) + part
@@ -117,7 +120,7 @@ class Channel:
 def _message(content: bytes) -> dict[str, Any]:
     """Children read what strangers send; one that was taken over must not take its supervisor along."""
     try:
-        message = json.loads(content)
+        message = _from_text(content.decode())
     except ValueError:
         message = None
     if not isinstance(message, dict):

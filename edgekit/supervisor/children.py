@@ -85,7 +85,7 @@ class Process:
         self.stderr = reading
         self._words: deque[str] = deque(maxlen=5)
         self._rest = b""
-        self._gone = self._killed = False
+        self._gone = self._killed = self._silent = False
         self._gone_at: float | None = None
         self._heard_at = self._polled_at = float("-inf")
 
@@ -97,6 +97,10 @@ class Process:
         """What to wait on: there is something to receive when one of them can be read."""
         return () if self._gone else (self._channel.fileno(),)
 
+    def waited(self, readable: Collection[int]) -> None:
+        """What a wait for all children has found: one that said nothing need not be asked whether it did."""
+        self._silent = not self._gone and self._channel.fileno() not in readable
+
     def send(self, message: Mapping[str, Any]) -> bool:
         if self._gone:
             return False
@@ -107,19 +111,19 @@ class Process:
             return False
 
     def receive(self) -> list[Message]:
-        now = time.monotonic()
-        if now - self._heard_at >= _LOOK_S:
-            self._heard_at = now
-            self._listen()
         messages: list[Message] = []
         try:
-            while not self._gone and len(messages) < _MOST_MESSAGES:
+            while not self._gone and not self._silent and len(messages) < _MOST_MESSAGES:
                 message = self._channel.receive()
                 if message is None:
                     break
                 messages.append(message)
         except Gone:
             self._end()
+        now = time.monotonic()
+        if now - self._heard_at >= _LOOK_S:
+            self._heard_at = now
+            self._listen()
         return messages
 
     def ended(self) -> str | None:

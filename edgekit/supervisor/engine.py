@@ -193,8 +193,10 @@ class EngineHealth:
         return self.variants[(self.variants.index(self.variant) + 1) % len(self.variants)]
 
     def _is_slow(self, spent: float) -> bool:
+        if spent < self._budget_s or len(self._spent) < _ENOUGH:
+            return False
         usual = self.frame_s
-        return usual is not None and len(self._spent) >= _ENOUGH and spent >= self._slow_from(usual)
+        return usual is not None and spent >= self._slow_from(usual)
 
     def _slow_from(self, usual: float) -> float:
         return max(self.settings.slow * usual, self._budget_s)

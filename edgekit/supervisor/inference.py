@@ -122,11 +122,10 @@ class Looker:
 
     def _look(self, camera: str, number: int) -> None:
         asked = time.monotonic()
-        stored = self.rings[camera].read(number)
-        if stored is None:
-            self.channel.send({"kind": "missed", "camera": camera, "number": number}, wait=True)
+        frame = self.rings[camera].hold(number, camera)
+        if frame is None:
+            self._missed(camera, number)
             return
-        frame = stored.frame(camera)
         if camera not in self.watches:
             pipeline = replace(self.pipeline, classifier=None) if self.detector_only else self.pipeline
             self.watches[camera] = pipeline.watch()
@@ -135,11 +134,17 @@ class Looker:
         except ContractError as error:
             self.channel.send({"kind": "nonsense", "camera": camera, "reason": str(error)}, wait=True)
             return
+        if not self.rings[camera].whole(number):
+            self._missed(camera, number)
+            return
         answer = {"kind": "seen", "camera": camera, "number": number, "observation": seen.to_dict()}
         self.channel.send(answer, wait=True)
         if camera in self.watched and asked - self.drawn_at.get(camera, 0.0) >= _VIEW_PERIOD_S:
             self.drawn_at[camera] = asked
             self._draw(replace(seen, frame=frame), self.views[camera])
+
+    def _missed(self, camera: str, number: int) -> None:
+        self.channel.send({"kind": "missed", "camera": camera, "number": number}, wait=True)
 
     def _draw(self, seen: Observation, view: Ring) -> None:
         assert seen.frame is not None

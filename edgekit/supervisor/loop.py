@@ -182,10 +182,11 @@ class Supervisor:
         if camera.health.state != "LIVE":
             camera.dropped["no longer LIVE"] += 1
             return
-        changed = self._changes[seen.camera].update(seen.observation)
+        counted = counts(seen.observation)
+        changed = self._changes[seen.camera].update(counted)
         which = self.settings.events.observations
         if which == "all" or (which == "changes" and changed is not None):
-            self._emit(OBSERVATION, seen.camera, {"counts": counts(seen.observation), **seen.observation})
+            self._emit(OBSERVATION, seen.camera, {"counts": counted, **seen.observation})
 
     def _sense(self, now: float) -> None:
         if now < self._sense_at:

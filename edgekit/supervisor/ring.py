@@ -3,6 +3,11 @@
 The memory is a memfd: it has no name, takes only the pages that were written, and is gone when the last process that
 holds it is, however that one died. A slot carries its number before and after the picture is written; a reader
 that finds them different, or changed after it has copied the picture, was overtaken and gets nothing.
+
+One reader need not copy: it holds a picture, and the writer leaves that slot alone. Each says what it is about to do
+before it looks at what the other does, so at least one of them sees the other and steps back. A processor may delay a
+store behind a load, by nanoseconds where the interpreter takes longer from one to the other; a reader that would rather
+know than reckon asks afterwards whether the picture is `whole`.
 """
 
 from __future__ import annotations
@@ -18,11 +23,12 @@ from edgekit.errors import EdgekitError, SettingsError
 from edgekit.frames import Frame, Image
 from edgekit.host import Host
 
-SLOTS = 4  # one being written, one newest, one being read, one to spare
+SLOTS = 4  # one being written, one newest, one held, one to spare
 
-_RING = struct.Struct("=QQ")  # slots, bytes of a slot
+_RING = struct.Struct("=QQQ")  # slots, bytes of a slot, the number of the picture that is held (0: none)
 _SLOT = struct.Struct("=QQQIIdd")  # number, its copy, bytes, height, width, taken_at, stamp (NaN: none)
-_SECOND = struct.Struct("=Q")
+_NUMBER = struct.Struct("=Q")
+_HELD = 16  # where it stands in _RING
 _PAGE = 4096
 _SHARE = 0.25  # of the memory: what rings may take before a shop's models get none
 
@@ -44,8 +50,7 @@ class Stored:
 
     def frame(self, source: str) -> Frame:
         """The picture that was written as one; its index is the number."""
-        image: Image = np.frombuffer(self.data, np.uint8).reshape(self.height, self.width, 3)
-        return Frame(image, self.number, self.taken_at, source, self.stamp)
+        return Frame(_image(self.data, self.height, self.width), self.number, self.taken_at, source, self.stamp)
 
 
 class Ring:
@@ -54,15 +59,15 @@ class Ring:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._memory = mmap.mmap(fd, os.fstat(fd).st_size)
-        self.slots, self.slot_bytes = _RING.unpack_from(self._memory, 0)
-        self._number = max((self._numbers(slot)[0] for slot in range(self.slots)), default=0)
+        self.slots, self.slot_bytes, _ = _RING.unpack_from(self._memory, 0)
+        self._number, self._slot = max((self._numbers(slot)[0], slot) for slot in range(self.slots))
 
     @classmethod
-    def create(cls, name: str, slot_bytes: int, slots: int = SLOTS) -> Ring:
+    def create(cls, name: str, slot_bytes: int) -> Ring:
         """A new ring of empty slots; `name` shows in /proc for whoever debugs."""
         fd = os.memfd_create(f"edgekit {name}")
-        os.ftruncate(fd, _PAGE + slots * _stride(slot_bytes))
-        os.pwrite(fd, _RING.pack(slots, slot_bytes), 0)
+        os.ftruncate(fd, _PAGE + SLOTS * _stride(slot_bytes))
+        os.pwrite(fd, _RING.pack(SLOTS, slot_bytes, 0), 0)
         return cls(fd)
 
     def write(self, data: memoryview, height: int, width: int, taken_at: float, stamp: float | None = None) -> int:
@@ -70,21 +75,12 @@ class Ring:
         if data.nbytes > self.slot_bytes:
             raise DoesNotFit(f"a picture of {width}x{height} is larger than the largest_frame, {self.slot_bytes} bytes")
         number = self._number + 1
-        start = self._start(number % self.slots)
-        _SLOT.pack_into(
-            self._memory,
-            start,
-            number,
-            0,
-            data.nbytes,
-            height,
-            width,
-            taken_at,
-            float("nan") if stamp is None else stamp,
-        )
+        start = self._begin(number)
+        at = taken_at, float("nan") if stamp is None else stamp
+        _SLOT.pack_into(self._memory, start, number, 0, data.nbytes, height, width, *at)
         body = start + _SLOT.size
         self._memory[body : body + data.nbytes] = data
-        _SECOND.pack_into(self._memory, start + 8, number)
+        _NUMBER.pack_into(self._memory, start + _NUMBER.size, number)
         self._number = number
         return number
 
@@ -95,16 +91,28 @@ class Ring:
 
     def read(self, number: int) -> Stored | None:
         """A copy of what was written under that number; None where it has been overwritten, or is not there yet."""
-        slot = number % self.slots
-        if number < 1 or self._numbers(slot) != (number, number):
+        slot = self._find(number)
+        if slot is None:
             return None
-        start = self._start(slot)
-        _, _, size, height, width, taken_at, stamp = _SLOT.unpack_from(self._memory, start)
-        body = start + _SLOT.size
-        data = self._memory[body : body + size]
-        if self._numbers(slot) != (number, number):
+        data, height, width, taken_at, stamp = self._picture(slot)
+        stored = Stored(number, bytes(data), height, width, taken_at, stamp)
+        return stored if self._numbers(slot) == (number, number) else None
+
+    def hold(self, number: int, source: str) -> Frame | None:
+        """The frame that was written under that number, where it lies: it stays until the next is held. None as `read`.
+
+        For one reader of a ring. One that has died holds its frame until its successor holds another.
+        """
+        _NUMBER.pack_into(self._memory, _HELD, max(0, number))
+        slot = self._find(number)
+        if slot is None:
             return None
-        return Stored(number, data, height, width, taken_at, None if stamp != stamp else stamp)
+        data, height, width, taken_at, stamp = self._picture(slot)
+        return Frame(_image(data, height, width), number, taken_at, source, stamp)
+
+    def whole(self, number: int) -> bool:
+        """Whether the picture of that number is there, and nobody has begun to write over it."""
+        return self._find(number) is not None
 
     def newest(self) -> Stored | None:
         """The last whole picture; None where there is none."""
@@ -114,11 +122,39 @@ class Ring:
         return None
 
     def close(self) -> None:
-        """Give the memory back; may be called twice."""
+        """Give the memory back; may be called twice. BufferError where a held frame is still in use."""
         if self.fd >= 0:
             self._memory.close()
             os.close(self.fd)
             self.fd = -1
+
+    def _begin(self, number: int) -> int:
+        """Where the next picture goes, which now bears its number: the next slot, or the one after if that is held."""
+        while True:
+            self._slot = (self._slot + 1) % self.slots
+            start = self._start(self._slot)
+            _, whole = self._numbers(self._slot)
+            _NUMBER.pack_into(self._memory, start, number)
+            if whole == 0 or whole != self._held():
+                return start
+            _NUMBER.pack_into(self._memory, start, whole)
+
+    def _find(self, number: int) -> int | None:
+        """The slot with that whole picture."""
+        whole = (number, number)
+        return next((slot for slot in range(self.slots) if number > 0 and self._numbers(slot) == whole), None)
+
+    def _picture(self, slot: int) -> tuple[memoryview, int, int, float, float | None]:
+        """Bytes, height, width, taken_at and stamp, the bytes where they lie."""
+        start = self._start(slot)
+        _, _, size, height, width, taken_at, stamp = _SLOT.unpack_from(self._memory, start)
+        body = start + _SLOT.size
+        data = memoryview(self._memory)[body : body + size].toreadonly()
+        return data, height, width, taken_at, None if stamp != stamp else stamp
+
+    def _held(self) -> int:
+        held: int = _NUMBER.unpack_from(self._memory, _HELD)[0]
+        return held
 
     def _numbers(self, slot: int) -> tuple[int, int]:
         before, after = struct.unpack_from("=QQ", self._memory, self._start(slot))
@@ -126,6 +162,11 @@ class Ring:
 
     def _start(self, slot: int) -> int:
         return _PAGE + slot * _stride(self.slot_bytes)
+
+
+def _image(data: bytes | memoryview, height: int, width: int) -> Image:
+    image: Image = np.frombuffer(data, np.uint8).reshape(height, width, 3)
+    return image
 
 
 def _stride(slot_bytes: int) -> int:

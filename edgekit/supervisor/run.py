@@ -126,9 +126,9 @@ class _Box:
         self._notifier.ready()
         try:
             while not stop.is_set():
+                wait_s = self.supervisor.step()
                 if not relay.is_alive():
                     raise EdgekitError("the relay to the sinks has ended")  # and the log says why
-                wait_s = self.supervisor.step()
                 self._serve_page()
                 self._watchdog()
                 self._wait(wait_s)
@@ -195,7 +195,9 @@ class _Box:
         for child in self._children:
             for fd in child.filenos():
                 poll.register(fd, select.POLLIN)
-        poll.poll(max(0.0, wait_s) * 1e3)
+        readable = [fd for fd, _ in poll.poll(max(0.0, wait_s) * 1e3)]
+        for child in self._children:
+            child.waited(readable)
 
     def _sense(self) -> Reading:
         return read_sensors(zone=self.profile.thermal.zone)

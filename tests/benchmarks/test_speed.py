@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from edgekit.benchmarks.speed import __main__ as table
-from edgekit.benchmarks.speed import decode, loop, preprocess, startup
+from edgekit.benchmarks.speed import decode, loop, one_process, preprocess, startup, unattended
 from edgekit.benchmarks.speed.promise import Promise, at_least, at_most, markdown, text
 from edgekit.bundle import Bundle, Evidence, Golden, Manifest, Variant, golden_files, write_bundle
 from edgekit.contract import InputSpec, Softmax, Yolo
 from edgekit.errors import BundleError, ContractError, EngineError
+from edgekit.events import BOOT, OBSERVATION, Author
 from edgekit.frames import Detections
 from edgekit.measure import Rounds
 
@@ -142,6 +143,28 @@ def test_a_cold_start_comes_to_a_result_and_its_peak_is_not_that_of_the_process_
 def test_a_cold_start_that_fails_is_an_error_and_no_figure(cells):
     with pytest.raises(EngineError, match="has no variant 'onnx-int8'"):
         startup.measure(cells, {"onnx-int8": "onnxruntime"}, runs=1)
+
+
+def test_the_loop_in_one_process_says_when_each_line_was_there(cells, tmp_path):
+    store = tmp_path / "store.toml"
+    store.write_text(unattended.in_one_process(cells, "scene:shelf?seed=3&frames=5"))
+    one_process.main(store)
+    told = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
+    run = unattended.read(told, seconds=2.0, cpu_ms=10.0)
+
+    assert 1 <= len(run.ages_ms) == run.looks["camera"] == 2 * run.rate
+    rounding_ms = 0.1  # `taken_at` has four digits
+    assert all(0 < there - seen + rounding_ms < 1e3 for there, seen in zip(run.ages_ms, run.seen_ms, strict=True))
+
+
+def test_of_the_events_of_an_unattended_run_the_observations_are_timed():
+    author = Author("shop", clock=lambda: 12.5)
+    seen = {"source": "camera 0", "taken_at": 12.49, "age_ms": 9.0, "spent_ms": 7.0}
+    events = [author.event(BOOT, "", {}), author.event(OBSERVATION, "camera 0", seen)]
+    run = unattended.read([json.loads(event.to_json()) for event in events], seconds=1.0, cpu_ms=20.0)
+
+    assert run.ages_ms == pytest.approx([10.0])
+    assert (run.seen_ms, run.spent_ms, run.looks, run.cpu_per_look_ms) == ((9.0,), (7.0,), {"camera 0": 1}, 20.0)
 
 
 def test_a_miss_stands_in_the_table_as_a_miss():

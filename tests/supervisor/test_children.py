@@ -261,3 +261,26 @@ def state(pid: int) -> str:
             return file.read().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return "gone"
+
+
+def test_a_child_that_was_silent_while_somebody_waited_is_not_asked_what_it_said(start):
+    child = start()
+    select.select(child.filenos(), [], [], 20)
+    child.waited([])  # the wait was over before that
+    assert child.receive() == []
+
+    child.waited(child.filenos())
+    assert [message["kind"] for message in child.receive()] == ["ready"]
+
+
+def test_the_end_of_a_child_that_was_silent_is_seen_all_the_same(start):
+    child = start()
+    hear(child)
+    os.kill(child.pid, signal.SIGKILL)
+    until = time.monotonic() + 20
+    while (words := child.ended()) is None:
+        assert time.monotonic() < until
+        child.waited([])
+        assert child.receive() == []
+
+    assert "SIGKILL" in words

@@ -27,7 +27,7 @@ sizes = [int(text) for text in sys.argv[2].split(",")]
 while True:
     number = ring._number + 1
     size = sizes[number % len(sizes)]
-    ring.write(memoryview(bytes([number % 251]) * size), 1, size, float(number))
+    ring.write(memoryview(bytes([number % 251]) * size), 1, size // 3, float(number))
 """
 
 
@@ -109,6 +109,116 @@ def test_a_slot_whose_writer_died_in_it_is_not_read_and_the_next_writer_goes_bey
     successor = Ring(os.dup(ring.fd))
     assert successor.write_frame(frame(3)) == 3
     successor.close()
+
+
+def test_a_picture_that_is_held_stays_where_it_is_and_the_others_go_around_it(ring):
+    for value in range(3):
+        number = ring.write_frame(frame(value, stamp=0.04))
+    held = ring.hold(number, "door")
+    for value in range(3, 20):
+        newest = ring.write_frame(frame(value))
+        assert (ring.newest().number, ring.newest().data[0]) == (newest, value)
+        assert (held.image == 2).all(), "the writer has been in it"
+
+    assert (held.index, held.taken_at, held.source, held.stamp) == (number, 0.2, "door", 0.04)
+    assert not held.image.flags.writeable
+
+
+def test_a_picture_that_a_writer_has_got_into_is_no_longer_whole(ring):
+    number = ring.write_frame(frame(1))
+    ring.hold(number, "door")
+    assert ring.whole(number)
+
+    ring._memory[ring._start(ring._slot) : ring._start(ring._slot) + 8] = (number + 1).to_bytes(8, sys.byteorder)
+    assert not ring.whole(number)
+
+
+def test_holding_the_next_picture_lets_the_last_one_go(ring):
+    first, second = (ring.write_frame(frame(value)) for value in (1, 2))
+    ring.hold(first, "door")
+    held = ring.hold(second, "door")
+    for value in range(3, 3 + SLOTS):
+        ring.write_frame(frame(value))
+
+    assert ring.read(first) is None
+    assert (held.image == 2).all()
+
+
+def test_a_picture_that_was_overwritten_or_never_written_cannot_be_held(ring):
+    numbers = [ring.write_frame(frame(value)) for value in range(SLOTS + 1)]
+
+    assert ring.hold(numbers[0], "door") is None
+    assert ring.hold(numbers[-1] + 1, "door") is None
+    assert ring.write_frame(frame(9)) == numbers[-1] + 1, "and nobody is kept from writing it"
+
+
+def test_what_a_dead_reader_held_is_free_once_its_successor_holds_another(ring):
+    held = ring.write_frame(frame(1))
+    dead = Ring(os.dup(ring.fd))
+    dead.hold(held, "door")
+    dead.close()
+    for value in range(2, 10):
+        last = ring.write_frame(frame(value))
+    assert ring.read(held).data[0] == 1
+
+    ring.hold(last, "door")
+    for value in range(10, 10 + SLOTS):
+        ring.write_frame(frame(value))
+    assert ring.read(held) is None
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_reader_that_comes_while_the_writer_looks_for_a_free_slot_steps_back(ring, before):
+    class Interrupted(Ring):
+        def _held(self) -> int:
+            """The reader comes just before the writer sees what is held, or just after."""
+            seen = None if before else super()._held()
+            got.append(ring.hold(oldest, "door") is not None)
+            return super()._held() if seen is None else seen
+
+    oldest, *_ = (ring.write_frame(frame(value)) for value in range(SLOTS))
+    got: list[bool] = []
+    writer = Interrupted(os.dup(ring.fd))
+    writer.write_frame(frame(9))
+    writer.close()
+
+    assert got[0] is False
+    assert (ring.read(oldest) is not None) == before, "it goes elsewhere if it saw the reader come"
+
+
+def test_a_writer_that_died_on_its_way_around_a_held_frame_leaves_it_held(ring):
+    number = ring.write_frame(frame(1))
+    held = ring.hold(number, "door")
+    start = ring._start(ring._slot)
+    ring._memory[start : start + 8] = (2).to_bytes(8, sys.byteorder)  # it had not given the slot back yet
+    successor = Ring(os.dup(ring.fd))
+    for value in range(3, 10):
+        successor.write_frame(frame(value))
+    successor.close()
+
+    assert (held.image == 1).all()
+    assert ring.hold(number, "door") is not None
+
+
+def test_a_held_frame_never_changes_under_a_writer_at_full_speed():
+    size, times = 39_999, 0
+    ring = Ring.create("held", size)
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(ring.fd), str(size)], pass_fds=[ring.fd])
+    until = time.monotonic() + 30
+    try:
+        while times < 300:
+            assert time.monotonic() < until, f"only {times} pictures could be held"
+            newest = max(ring._numbers(slot)[1] for slot in range(ring.slots))
+            for number in (newest, newest - 1, newest - 2):  # the last is about to be overwritten
+                held = ring.hold(number, "door")
+                for _ in range(2 if held is not None else 0):
+                    assert (held.image == number % 251).all()
+                    time.sleep(1e-4)
+                    times += 1
+    finally:
+        writer.kill()
+        writer.wait()
+    assert max(ring._numbers(slot)[1] for slot in range(ring.slots)) > times, "the writer had to wait"
 
 
 @settings(max_examples=8, deadline=None)
