@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIP := pip install --quiet --disable-pip-version-check -c constraints.txt
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 
-.PHONY: demo test check test-device bench reliability format clean
+.PHONY: demo test check test-device test-arm64 bench peers reliability format clean
 .DEFAULT_GOAL := test
 
 $(READY): pyproject.toml constraints.txt
@@ -24,6 +24,9 @@ test: $(READY)  ## every test, on the main interpreter, two files at a time, the
 
 test-device: $(READY)  ## the device side's tests on every other Python at hand, and on the legacy TFLite runtime
 	$(BIN)/python tests/device/other_pythons.py
+
+test-arm64: $(READY)  ## the device side on 64-bit ARM under emulation: needs qemu-user-static, debootstrap and proot; some ten minutes a board
+	$(BIN)/python tests/device/arm64.py $(addprefix --bundle ,$(BUNDLES))
 
 check: $(READY)  ## format, lint, types, and which way imports point
 	$(BIN)/ruff format --check .
