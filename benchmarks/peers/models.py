@@ -93,7 +93,14 @@ def export(model: Model, ultralytics: Path) -> None:
     if model.onnx.exists() and model.openvino.exists():
         return
     model.folder.mkdir(parents=True, exist_ok=True)
-    command = [ultralytics, LOOPS / "export.py", model.name, str(model.size), str(model.folder)]
+    command = [
+        ultralytics,
+        LOOPS / "export.py",
+        model.name,
+        str(model.size),
+        str(model.folder),
+        str(_data() / "fruit_det"),
+    ]
     # it leaves what it writes in the folder in which it runs
     _run(command, f"export of {model.onnx.name}", cwd=model.folder, YOLO_CONFIG_DIR=str(model.folder))
 
@@ -102,12 +109,16 @@ def build(model: Model) -> None:
     """edgekit's bundle, by `edgekit build`, where it is not there yet."""
     if model.bundle.exists():
         return
+    recipe = model.onnx.with_suffix(".toml")
+    recipe.write_text(RECIPE.format(name=model.name, size=model.size, data=_data(), scale=1 / 255))
+    _run([sys.executable, "-c", SEAL, recipe, model.bundle], f"bundle of {model.onnx.name}")
+
+
+def _data() -> Path:
     data = Path(os.environ.get("EDGEKIT_DATA") or ROOT.parent / "shared" / "data").resolve()
     if not data.is_dir():
-        raise PeerError(f"INT8 is calibrated on real pictures, and there is no folder {data}; set EDGEKIT_DATA")
-    recipe = model.onnx.with_suffix(".toml")
-    recipe.write_text(RECIPE.format(name=model.name, size=model.size, data=data, scale=1 / 255))
-    _run([sys.executable, "-c", SEAL, recipe, model.bundle], f"bundle of {model.onnx.name}")
+        raise PeerError(f"the model is made for real pictures, and there is no folder {data}; set EDGEKIT_DATA")
+    return data
 
 
 def _run(command: list[str | Path], what: str, cwd: Path | None = None, **variables: str) -> None:
