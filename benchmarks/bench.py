@@ -1,177 +1,192 @@
-"""`edgekit bench`: every variant of a bundle on this host, in turn, as the profile would run it.
+"""`edgekit bench`: variants of a bundle on this host, under a scenario, as the profile would run them.
 
-Two times a variant: the bare engine on a prepared tensor, and the whole way from a picture to decoded results. Their
-difference is what edgekit costs. All raw samples go into the result.
+    with Bundle.open("cart.ekb") as bundle:
+        result = bench(bundle, DeviceProfile.load("generic"), Camera(fps=15))
+
+All raw samples go into the result, with the host before and meanwhile.
 """
 
 from __future__ import annotations
 
 import datetime
-import json
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, Protocol, TypeAlias
 
-from edgekit import schema
 from edgekit.benchmarks.environment import Environment, look_around
-from edgekit.benchmarks.plots import strips
+from edgekit.benchmarks.result import Executed, Result
+from edgekit.benchmarks.scenario import Camera, ColdStart, Scenario, SingleStream, Streams, Sustained
+from edgekit.benchmarks.scenarios.camera import run_camera
+from edgekit.benchmarks.scenarios.clock import REAL, Clock
+from edgekit.benchmarks.scenarios.cold_start import run_cold_start
+from edgekit.benchmarks.scenarios.film import Sight, golden_film, open_sight
+from edgekit.benchmarks.scenarios.progress import Progress
+from edgekit.benchmarks.scenarios.single_stream import run_single_stream
+from edgekit.benchmarks.scenarios.streams import run_streams
+from edgekit.benchmarks.scenarios.subject import Subject
+from edgekit.benchmarks.scenarios.sustained import run_sustained
+from edgekit.benchmarks.watch import Look, Validity
 from edgekit.bundle import Bundle
 from edgekit.engines import installed
-from edgekit.errors import AcceleratorMissing, BundleError, EngineMissing
+from edgekit.errors import AcceleratorMissing, ContractError, EngineMissing
 from edgekit.hostplan import Plans
-from edgekit.measure import USUAL, Rounds, Samples, interleave, ratio
-from edgekit.page import Grid, Plot, Section, Text
-from edgekit.preprocess import preprocess
+from edgekit.measure import Samples, ratio
 from edgekit.profile import DeviceProfile
-from edgekit.svg import Point, front
-from edgekit.tasks import AnyTask, open_task
+from edgekit.runtime.pipeline import Pipeline
+from edgekit.tasks import AnyTask, Classifier, Detector, choose, open_task
 
-SCHEMA = 1
-Progress: TypeAlias = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Executed:
-    """A variant and how it really ran: engine and version, the precision of its floats, threads."""
-
-    variant: str
-    engine: str
-    device: str
-    precision: str
-    threads: int
-    spinning: bool
-    engine_only: Samples
-    whole: Samples
+_USUAL = SingleStream()
+_UNPLANNED = Plans(())  # the profile's choice is measured, not what `edgekit plan` made of it
 
 
-@dataclass(frozen=True)
-class BenchResult:
-    """One run of the bench. `not_run`: variants that could not run here, with the reason."""
+class Watching(Protocol):
+    """What looks at the host meanwhile; `looks` has all that it saw."""
 
-    bundle: str
-    digest: str
-    profile: str
-    taken: str
-    environment: Environment
-    rounds: Rounds
-    variants: tuple[Executed, ...]
-    not_run: dict[str, str]
-    schema: int = SCHEMA
+    @property
+    def looks(self) -> Sequence[Look]: ...
 
-    def text(self) -> str:
-        """All of it as JSON text, raw samples included; the fields are the ones of this class."""
-        return json.dumps(schema.dump(self), ensure_ascii=False) + "\n"
 
-    def latency(self) -> dict[str, dict[str, Any]]:
-        """What a bundle keeps of it in `measured.json`: the bare engine's percentiles and how they came about."""
-        return {each.variant: _summary(each) for each in self.variants}
-
-    def against_float(self) -> dict[str, dict[str, float]]:
-        """For each INT8 variant how many times as long it takes as the float one of its format, with the interval."""
-        held = {each.variant: each.engine_only for each in self.variants}
-        pairs = {name: name.removesuffix("-int8") + "-float" for name in held if name.endswith("-int8")}
-        return {name: vars(ratio(held[name], held[float_])) for name, float_ in pairs.items() if float_ in held}
+Judge: TypeAlias = Callable[[Environment, Sequence[Look], Sequence[Executed], bool], Validity]
 
 
 def bench(
     bundle: Bundle,
     profile: DeviceProfile,
+    scenario: Scenario = _USUAL,
     variants: Sequence[str] = (),
-    rounds: Rounds = USUAL,
+    classifier: Bundle | None = None,
+    source: str | None = None,
     progress: Progress | None = None,
-) -> BenchResult:
-    """Measure the named variants, or all of them, interleaved on the bundle's first golden frame.
+    *,
+    allow_noisy: bool = False,
+    clock: Clock = REAL,
+    watch: Callable[[], AbstractContextManager[Watching]] | None = None,
+    judge: Judge | None = None,
+) -> Result:
+    """Measure the named variants, or all of them, under `scenario`; `Sustained` takes one, else the profile's choice.
+
+    classifier: a bundle behind a detector, in the variant that the profile prefers. source: a video, pictures or a
+    scene that is seen instead of the bundle's golden pictures. A cold start has neither: a `ValueError`.
+    watch, judge: look at the host meanwhile, and say whether the run may be shown; allow_noisy: even so.
 
     A variant whose engine is not here is reported in `not_run`; one that was named is an error instead, and so is a
-    host that can run none.
+    host that can run none. An exception, Ctrl-C's too, ends it without a result: half a run is none.
     """
-    golden = bundle.golden()
-    if not golden:
-        raise BundleError(f"{bundle.path} holds no golden frame to measure with: build it with golden = 1 or more")
-    image, names = golden[0].image, variants or [each.name for each in bundle.manifest.variants]
-    not_run: dict[str, str] = {}
-    with ExitStack() as stack:
-        tasks: dict[str, AnyTask] = {}
-        for name in names:
-            try:
-                tasks[name] = open_task(bundle, profile, name, plans=Plans(()))
-                stack.callback(tasks[name].close)
-            except (EngineMissing, AcceleratorMissing) as missing:
-                if variants:
-                    raise
-                not_run[name] = str(missing)
-        if not tasks:
-            reasons = "; ".join(f"{name}: {why}" for name, why in not_run.items())
-            raise EngineMissing(f"{bundle.path}: {profile.name} can run none of its variants here: {reasons}")
+    _check(bundle, profile, scenario, classifier, source)
+    if isinstance(scenario, Sustained) and not variants:
+        variants = (choose(bundle, profile, plans=_UNPLANNED).variant.name,)
+    with ExitStack() as opened:
+        sight = golden_film(bundle) if source is None else open_sight(source)
+        recognise = None if classifier is None else opened.enter_context(_open_classifier(classifier, profile, sight))
+        tasks, not_run = _open_tasks(bundle, profile, variants, opened)
+        subjects = [Subject(name, task, _pipeline(task, recognise, clock)) for name, task in tasks.items()]
         before = look_around(installed())
-        subjects: dict[str, Callable[[], object]] = {}
-        for name, task in tasks.items():
-            tensor = preprocess(image, task.spec)[0]
-            subjects[f"{name}/engine"] = lambda task=task, tensor=tensor: task.session.run(tensor)  # type: ignore[misc]
-            subjects[f"{name}/whole"] = lambda task=task: task(image)  # type: ignore[misc]
-        taken = interleave(subjects, rounds, progress and (lambda done, total: progress("measuring", done, total)))
-        executed = tuple(_executed(name, task, taken) for name, task in tasks.items())
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return BenchResult(bundle.manifest.name, bundle.digest, profile.name, now, before, rounds, executed, not_run)
-
-
-COLUMNS = ("variant", "engine", "floats", "threads", "p50", "p90", "p99", "cpu", "whole p50", "wall/cpu")
-
-
-def rows(result: BenchResult) -> list[list[str]]:
-    """The table of a result, one row a variant, by `COLUMNS`; milliseconds. A percentile without samples is 'n/a'."""
-    return [
-        [
-            each.variant,
-            each.engine,
-            each.precision,
-            str(each.threads),
-            *(_ms(each.engine_only.percentile(p)) for p in (50, 90, 99)),
-            _ms(each.engine_only.median_cpu_ms),
-            _ms(each.whole.percentile(50)),
-            f"{each.engine_only.interference:.2f}",
-        ]
-        for each in result.variants
-    ]
-
-
-def sections(result: BenchResult, bundle: Bundle) -> list[Section]:
-    """What a page says of a result: table, all samples, and accuracy against latency."""
-    figure = next(iter(bundle.manifest.evidence.framework))
-    accuracy = {name: found.figures[figure] for name, found in bundle.manifest.evidence.variants.items()}
-    points = [
-        Point(median, accuracy[each.variant], each.variant)
-        for each in result.variants
-        if (median := each.engine_only.percentile(50)) is not None
-    ]
-    plots = [Plot(strips({e.variant: e.engine_only.wall_ms for e in result.variants}), "every run of the bare engine")]
-    if points:
-        plots.append(Plot(front(points, "p50 of the bare engine, ms", figure), "up and to the left is better"))
-    host = f"{result.environment.line()}; {result.taken}; profile {result.profile}; bundle digest {result.digest[:16]}"
-    not_run = [Text(f"{name} was not run: {why}") for name, why in result.not_run.items()]
-    return [Section(f"Latency of {result.bundle}", [Text(host), Grid(COLUMNS, rows(result)), *not_run, *plots])]
-
-
-def _executed(name: str, task: AnyTask, taken: dict[str, Samples]) -> Executed:
-    session = task.session
-    return Executed(
-        name,
-        session.engine,
-        session.plan.device,
-        session.precision,
-        session.threads,
-        session.plan.spinning,
-        taken[f"{name}/engine"],
-        taken[f"{name}/whole"],
+        watching = None if watch is None else opened.enter_context(watch())
+        executed = _run(scenario, subjects, sight, bundle, profile, clock, progress)
+    looks = () if watching is None else tuple(watching.looks)
+    return Result(
+        bundle=bundle.manifest.name,
+        digest=bundle.digest,
+        profile=profile.name,
+        taken=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        scenario=scenario,
+        environment=before,
+        variants=executed,
+        looks=looks,
+        validity=Validity() if judge is None else judge(before, looks, executed, allow_noisy),
+        classifier=None if classifier is None else (classifier.manifest.name, classifier.digest),
+        source=sight.name,
+        not_run=not_run,
     )
 
 
-def _summary(each: Executed) -> dict[str, Any]:
-    percentiles = {f"p{p}_ms": each.engine_only.percentile(p) for p in (10, 50, 90, 99)}
+def latency(result: Result) -> dict[str, dict[str, Any]]:
+    """What a bundle keeps in `measured.json`: the bare engine's percentiles and how they came about."""
+    found = [(each, each.engine_only) for each in result.variants if each.engine_only is not None]
+    return {each.variant: _summary(each, samples) for each, samples in found}
+
+
+def against_float(result: Result) -> dict[str, dict[str, float]]:
+    """For each INT8 variant how many times as long it takes as the float one of its format, with the interval."""
+    held = {each.variant: each.engine_only for each in result.variants if each.engine_only is not None}
+    pairs = {name: name.removesuffix("-int8") + "-float" for name in held if name.endswith("-int8")}
+    return {name: vars(ratio(held[name], held[float_])) for name, float_ in pairs.items() if float_ in held}
+
+
+def _check(
+    bundle: Bundle, profile: DeviceProfile, scenario: Scenario, classifier: Bundle | None, source: str | None
+) -> None:
+    if isinstance(scenario, ColdStart):
+        if classifier is not None or source is not None:
+            raise ValueError("a cold start is one model's, up to one black picture: it has no classifier and no source")
+        if profile != DeviceProfile.load(profile.name):
+            raise ValueError(f"a cold start loads its profile by name, and '{profile.name}' is another one than given")
+    if classifier is not None and (bundle.manifest.task != "detect" or classifier.manifest.task != "classify"):
+        raise ContractError(
+            f"a classifier runs behind a detector; {bundle.path} does '{bundle.manifest.task}' and {classifier.path} "
+            f"'{classifier.manifest.task}'"
+        )
+
+
+def _run(
+    scenario: Scenario,
+    subjects: Sequence[Subject],
+    sight: Sight,
+    bundle: Bundle,
+    profile: DeviceProfile,
+    clock: Clock,
+    progress: Progress | None,
+) -> tuple[Executed, ...]:
+    match scenario:
+        case SingleStream():
+            return run_single_stream(scenario, subjects, sight, clock, progress)
+        case Camera():
+            return run_camera(scenario, subjects, sight, clock, progress)
+        case Streams():
+            return run_streams(scenario, subjects, sight, clock, progress)
+        case Sustained():
+            return run_sustained(scenario, subjects, sight, clock, progress)
+        case ColdStart():
+            return run_cold_start(scenario, subjects, bundle.path, profile.name, progress)
+
+
+def _open_tasks(
+    bundle: Bundle, profile: DeviceProfile, variants: Sequence[str], opened: ExitStack
+) -> tuple[Mapping[str, AnyTask], Mapping[str, str]]:
+    """The tasks that can be opened here, and why the others cannot."""
+    tasks: dict[str, AnyTask] = {}
+    not_run: dict[str, str] = {}
+    for name in variants or [each.name for each in bundle.manifest.variants]:
+        try:
+            tasks[name] = open_task(bundle, profile, name, plans=_UNPLANNED)
+            opened.callback(tasks[name].close)
+        except (EngineMissing, AcceleratorMissing) as missing:
+            if variants:
+                raise
+            not_run[name] = str(missing)
+    if not tasks:
+        reasons = "; ".join(f"{name}: {why}" for name, why in not_run.items())
+        raise EngineMissing(f"{bundle.path}: {profile.name} can run none of its variants here: {reasons}")
+    return tasks, not_run
+
+
+def _open_classifier(bundle: Bundle, profile: DeviceProfile, sight: Sight) -> Classifier:
+    """Warm: its first run builds its kernels, and the frame with the first new thing is not to wait for that."""
+    task = open_task(bundle, profile, plans=_UNPLANNED)
+    assert isinstance(task, Classifier), "its manifest says so"
+    task(sight.in_memory.pictures[0])
+    return task
+
+
+def _pipeline(task: AnyTask, classifier: Classifier | None, clock: Clock) -> Pipeline | None:
+    """What stands around a detector in a shop; None around any other task."""
+    if not isinstance(task, Detector):
+        return None
+    products = () if classifier is None else classifier.labels
+    return Pipeline(task, task.labels, classifier, products, clock=clock.now)
+
+
+def _summary(each: Executed, samples: Samples) -> dict[str, Any]:
+    percentiles = {f"p{p}_ms": samples.percentile(p) for p in (10, 50, 90, 99)}
     how = {"engine": each.engine, "threads": each.threads, "precision": each.precision}
-    return {**how, "samples": len(each.engine_only.wall_ms), **percentiles, "cpu_ms": each.engine_only.median_cpu_ms}
-
-
-def _ms(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.2f}"
+    return {**how, "samples": len(samples.wall_ms), **percentiles, "cpu_ms": samples.median_cpu_ms}

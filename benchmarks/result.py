@@ -80,9 +80,9 @@ class Start:
 class Executed:
     """A variant as it really ran, and what was measured of it; what a scenario does not measure is None or empty.
 
-    precision: of its floats. engine_only: the bare engine on a prepared tensor, beside `whole`, from the picture to
-    decoded results, in the same rounds. frames: under `Camera` and `Sustained`. streams: the most cameras that held
-    their rate, 0 where not even one did, and the `windows` that led to it. starts: of `ColdStart`.
+    precision: of its floats. engine_only: the bare engine on a prepared tensor, beside `whole`, from the frame in hand
+    to its event, in the same rounds; stages_ms: of `whole`. frames: under `Camera` and `Sustained`. streams: the most
+    cameras that held their rate, 0 where not even one did, and the `windows` that led to it. starts: of `ColdStart`.
     """
 
     __pydantic_config__ = STRICT

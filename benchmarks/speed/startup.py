@@ -9,65 +9,38 @@ two figures. Beside them starts one that imports numpy and OpenCV and does nothi
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from edgekit.benchmarks.result import Start
+from edgekit.benchmarks.scenarios.cold_start import bare_start, start
 from edgekit.benchmarks.speed.own_engine import own_engine
 from edgekit.benchmarks.speed.promise import Kept, Promise, text
 from edgekit.bundle import Bundle
-from edgekit.engines.compiled import FOLDER
 from edgekit.errors import EngineMissing
 
 CPU_S, PEAK_MB = 0.6, 150.0
 BARE = "numpy and OpenCV alone"
 FIRST = ", first start"
 
-_OPEN = """
-import sys
-import numpy as np
-from edgekit.tasks import open_task
-with open_task(sys.argv[1], variant=sys.argv[2], engine=sys.argv[3]) as task:
-    task(np.zeros((720, 1280, 3), np.uint8))
-"""
-# The peak is read from /proc: getrusage would give that of the process which started this one, where it is larger.
-_TELL = """
-import json, resource
-used = resource.getrusage(resource.RUSAGE_SELF)
-peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(json.dumps([used.ru_utime + used.ru_stime, int(peak.split()[1]) / 1024]))
-"""
-
-
-@dataclass(frozen=True)
-class Start:
-    """One cold start: CPU seconds of all threads, and the most memory that was resident, in megabytes."""
-
-    cpu_s: float
-    peak_mb: float
-
 
 def measure(bundle: Path | str, engines: Mapping[str, str], runs: int = 5) -> dict[str, list[Start]]:
     """`runs` cold starts of each variant in `engines`, variant -> engine, and of `BARE`. With OpenVINO they are later
     starts, and first ones are taken beside them as '<variant>, first start'."""
-    commands = {name: [_OPEN + _TELL, str(bundle), name, engine] for name, engine in engines.items()}
-    compiling = {f"{name}{FIRST}": commands[name] for name, engine in engines.items() if engine == "openvino"}
-    commands |= {**compiling, BARE: ["import numpy, cv2" + _TELL]}
-    taken: dict[str, list[Start]] = {name: [] for name in commands}
+    compiling = [name for name, engine in engines.items() if engine == "openvino"]
+    taken: dict[str, list[Start]] = {name: [] for name in (*engines, *(f"{name}{FIRST}" for name in compiling), BARE)}
     with tempfile.TemporaryDirectory() as folder:
         for name in compiling:
-            _start(commands[name], f"{folder}/kept")
+            start(bundle, name, f"{folder}/kept", engine="openvino")
         for run in range(runs):
-            for name, arguments in commands.items():
-                taken[name].append(
-                    _start(arguments, f"{folder}/{name}-{run}" if name in compiling else f"{folder}/kept")
-                )
+            for name, engine in engines.items():
+                taken[name].append(start(bundle, name, f"{folder}/kept", engine=engine))
+            for name in compiling:
+                taken[f"{name}{FIRST}"].append(start(bundle, name, f"{folder}/{name}-{run}", engine="openvino"))
+            taken[BARE].append(bare_start())
     return taken
 
 
@@ -108,20 +81,6 @@ def _spread(starts: Sequence[Start]) -> str:
         f"{median(seconds):.2f} CPU-s ({min(seconds):.2f} to {max(seconds):.2f}), "
         f"{median(megabytes):.0f} MB ({min(megabytes):.0f} to {max(megabytes):.0f})"
     )
-
-
-def _start(arguments: list[str], compiled: str) -> Start:
-    """compiled: the folder in which compiled models are kept."""
-    done = subprocess.run(
-        [sys.executable, "-c", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, FOLDER: compiled},
-    )
-    if done.returncode:
-        raise RuntimeError(f"a cold start failed: {done.stderr.strip().splitlines()[-1:]}")
-    return Start(*json.loads(done.stdout))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,8 @@ def measured_times(built: Built, name: str) -> dict[str, Any]:
     """The times of every variant on this host, from a copy of the bundle."""
     from tempfile import TemporaryDirectory
 
-    from edgekit.benchmarks.bench import bench
+    from edgekit.benchmarks.bench import against_float, bench, latency
+    from edgekit.benchmarks.scenario import SingleStream
     from edgekit.bundle import Bundle
     from edgekit.cli import show
     from edgekit.measure import Rounds
@@ -87,9 +88,9 @@ def measured_times(built: Built, name: str) -> dict[str, Any]:
         copy = Path(folder) / name
         built.write(copy)
         with Bundle.open(copy) as bundle, show.progress() as tell:
-            found = bench(bundle, DeviceProfile.load("generic"), rounds=Rounds(rounds=10), progress=tell)
-    times = {"environment": found.environment.line(), "latency": found.latency()}
-    return times | {"against_float": found.against_float()}
+            found = bench(bundle, DeviceProfile.load("generic"), SingleStream(Rounds(rounds=10)), progress=tell)
+    times = {"environment": found.environment.line(), "latency": latency(found)}
+    return times | {"against_float": against_float(found)}
 
 
 def register(app: typer.Typer) -> None:

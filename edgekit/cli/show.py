@@ -47,7 +47,8 @@ def progress() -> Iterator[Tell]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err) as bars:
+    # Not rich's ten times a second: drawing takes the cores from what the bench measures.
+    with Progress(*columns, console=err, refresh_per_second=2) as bars:
         tasks = {}
 
         def tell(stage: str, done: int, total: int) -> None:

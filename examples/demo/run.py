@@ -19,7 +19,9 @@ import cv2
 import numpy as np
 from data import PICTURES, write_demo_data
 
-from edgekit.benchmarks.bench import bench, sections
+from edgekit.benchmarks.bench import bench
+from edgekit.benchmarks.scenario import SingleStream
+from edgekit.benchmarks.table import sections
 from edgekit.bundle import Bundle
 from edgekit.cli import show
 from edgekit.converters.build import Built, build
@@ -68,9 +70,8 @@ def main() -> None:
     page = [*(proof(name, each) for name, each in built.items()), loop(watched)]
     for name in built:
         with Bundle.open(out / f"{name}.ekb") as bundle, show.progress() as tell:
-            page += sections(
-                bench(bundle, DeviceProfile.load("generic"), rounds=Rounds(rounds=10), progress=tell), bundle
-            )
+            quick = SingleStream(Rounds(rounds=10))
+            page += sections(bench(bundle, DeviceProfile.load("generic"), quick, progress=tell), bundle)
     index = out / "index.html"
     lead = "Two small models, built, proven, run on a rendered shelf and measured on this machine, by one command."
     write_text(index, render("edgekit demo", lead, page))

@@ -14,7 +14,7 @@ from edgekit.benchmarks.speed import decode, loop, preprocess, startup
 from edgekit.benchmarks.speed.promise import Promise, at_least, at_most, markdown, text
 from edgekit.bundle import Bundle, Evidence, Golden, Manifest, Variant, golden_files, write_bundle
 from edgekit.contract import InputSpec, Softmax, Yolo
-from edgekit.errors import BundleError, ContractError
+from edgekit.errors import BundleError, ContractError, EngineError
 from edgekit.frames import Detections
 from edgekit.measure import Rounds
 
@@ -140,7 +140,7 @@ def test_a_cold_start_comes_to_a_result_and_its_peak_is_not_that_of_the_process_
 
 
 def test_a_cold_start_that_fails_is_an_error_and_no_figure(cells):
-    with pytest.raises(RuntimeError, match="has no variant 'onnx-int8'"):
+    with pytest.raises(EngineError, match="has no variant 'onnx-int8'"):
         startup.measure(cells, {"onnx-int8": "onnxruntime"}, runs=1)
 
 
