@@ -13,7 +13,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) with $$($(PYTHON) --version): the converters bring torch and three engines, a few minutes the first time"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(PIP) torch
-	$(BIN)/$(PIP) -e '.[convert,onnx,openvino,tflite,mqtt,web,dev]'
+	$(BIN)/$(PIP) -e '.[convert,onnx,openvino,tflite,mqtt,web,sweep,dev]'
 	@touch $@
 
 demo: $(READY)  ## the whole of edgekit on a rendered shop: build, run, bench, one page to look at
@@ -39,6 +39,9 @@ reliability: $(READY)  ## every fault rig, with the numbers of the tests; LONG=-
 
 bench: $(READY)  ## the speed table of README, from interleaved runs on this host
 	$(BIN)/python -m edgekit.benchmarks.speed $(addprefix --bundle ,$(wildcard out/yolox-nano-*.ekb))
+
+peers: $(READY)  ## edgekit beside Ultralytics, Model API, benchmark_app and a plain script; INSTALL=--install makes their environments
+	$(BIN)/python -m edgekit.benchmarks.peers $(INSTALL)
 
 format: $(READY)
 	$(BIN)/ruff format .

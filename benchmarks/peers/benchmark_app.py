@@ -16,7 +16,21 @@ FRAMES = 200
 
 def line(model: Model, app: Path) -> str:
     """One thread, one request at a time, in f32; on the core on which everybody ran, but not in turn with them."""
-    command = [app, "-m", model.onnx, "-d", "CPU", "-api", "sync", "-hint", "none", "-nireq", "1", "-nstreams", "1"]
+    command = [
+        str(app),
+        "-m",
+        str(model.onnx),
+        "-d",
+        "CPU",
+        "-api",
+        "sync",
+        "-hint",
+        "none",
+        "-nireq",
+        "1",
+        "-nstreams",
+        "1",
+    ]
     command += ["-nthreads", "1", "-infer_precision", "f32", "-niter", str(FRAMES)]
     core = {max(os.sched_getaffinity(0))}
     done = subprocess.run(

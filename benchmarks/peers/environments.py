@@ -23,12 +23,12 @@ class Environment:
     name: str
     packages: tuple[str, ...]
 
-    def command(self, place: Path) -> tuple[list[str | Path], ...]:
+    def commands(self, place: Path) -> tuple[list[str], ...]:
         """What is run to make it under `place`, the versions being those of constraints.txt."""
         folder = place / self.name
-        pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
-        pins = ["-c", ROOT / "constraints.txt"]
-        return [sys.executable, "-m", "venv", folder], [*pip, *pins, *self.packages]
+        pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+        pins = ["-c", str(ROOT / "constraints.txt")]
+        return [sys.executable, "-m", "venv", str(folder)], [*pip, *pins, *self.packages]
 
 
 PLAIN = Environment("plain", ("numpy", "opencv-python-headless", "onnxruntime"))
@@ -40,8 +40,8 @@ def python_of(environment: Environment, place: Path, install: bool = False) -> P
     """Its interpreter. `PeerError` with the commands that make it, where it is not there and may not be installed."""
     ready = place / environment.name / ".ready"
     if not ready.exists():
-        commands = environment.command(place)
-        said = "\n".join("    " + " ".join(map(str, command)) for command in commands)
+        commands = environment.commands(place)
+        said = "\n".join("    " + " ".join(command) for command in commands)
         if not install:
             raise PeerError(f"{environment.name} is not installed in {place}; --install runs:\n{said}")
         print(f"installing {environment.name}:\n{said}", file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -93,20 +94,14 @@ def export(model: Model, ultralytics: Path) -> None:
     if model.onnx.exists() and model.openvino.exists():
         return
     model.folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        ultralytics,
-        LOOPS / "export.py",
-        model.name,
-        str(model.size),
-        str(model.folder),
-        str(_data() / "fruit_det"),
-    ]
+    script, pictures = LOOPS / "export.py", _data() / "fruit_det"
+    command = [ultralytics, script, model.name, model.size, model.folder, pictures]
     # it leaves what it writes in the folder in which it runs
     _run(command, f"export of {model.onnx.name}", cwd=model.folder, YOLO_CONFIG_DIR=str(model.folder))
 
 
 def build(model: Model) -> None:
-    """edgekit's bundle, by `edgekit build`, where it is not there yet."""
+    """edgekit's bundle, as `edgekit build` makes it, where it is not there yet."""
     if model.bundle.exists():
         return
     recipe = model.onnx.with_suffix(".toml")
@@ -121,10 +116,15 @@ def _data() -> Path:
     return data
 
 
-def _run(command: list[str | Path], what: str, cwd: Path | None = None, **variables: str) -> None:
+def _run(command: Sequence[object], what: str, cwd: Path | None = None, **variables: str) -> None:
     print(f"{what} ...", file=sys.stderr, flush=True)
     done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **QUIET, **variables}, capture_output=True, text=True, check=False
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **QUIET, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         last = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-1:]

@@ -64,7 +64,7 @@ class Running:
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
-        command = [peer.python, LOOPS / peer.script, json.dumps(peer.asked)]
+        command = [str(peer.python), str(LOOPS / peer.script), json.dumps(peer.asked)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -32,11 +32,18 @@ def _frames(folder: Path, size: int) -> torch.Tensor:
     frames, paths = np.full((4, size, size, 3), 114, np.uint8), iter(sorted(folder.rglob("*.jpg")))
     height = size * 9 // 16
     for frame in frames:
-        tiles = [cv2.resize(cv2.imread(str(next(paths))), (320, 240)) for _ in range(12)]
+        tiles = [cv2.resize(_read(next(paths)), (320, 240)) for _ in range(12)]
         whole = np.vstack([np.hstack(tiles[row : row + 4]) for row in (0, 4, 8)])
         top = (size - height) // 2
         frame[top : top + height] = cv2.resize(whole, (size, height))
     return torch.from_numpy(frames[..., ::-1].transpose(0, 3, 1, 2) / np.float32(255))
+
+
+def _read(path: Path) -> Any:
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise SystemExit(f"{path} is no picture that OpenCV reads")
+    return picture
 
 
 def _look_trained(net: Any, pictures: torch.Tensor) -> None:
