@@ -36,15 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             each: python_of(each, asked.place / "envs", asked.install) for each in (PLAIN, MODEL_API, ULTRALYTICS)
         }
         pythons = Pythons(python[PLAIN], python[MODEL_API], python[ULTRALYTICS])
-        for size in asked.size:
+        for size in asked.size or (320, 640):
             model = Model(asked.model, size, asked.place)
             export(model, pythons.ultralytics)
             build(model)
             with TemporaryDirectory() as scratch:
-                peers = field(model, pythons, Path(scratch))
+                peers = field(model, pythons, Path(scratch), asked.floats)
                 measured = in_turn(peers, Rounds(asked.rounds, block=10), asked.starts, _tell)
             print(f"\n{model.name} at {size}\n{_table(figures.rows(measured))}")
-            print(benchmark_app.line(model, pythons.model_api.with_name("benchmark_app")))
+            print(benchmark_app.line(model, pythons.model_api.with_name("benchmark_app"), asked.floats))
             kept += figures.promises(measured, size)
     except EdgekitError as error:
         print(error, file=sys.stderr)
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, action="extend", nargs="+", help="sides of its input; 320 and 640")
     parser.add_argument("--place", type=_absolute, default="out/peers", help="environments, models and bundles")
     parser.add_argument("--install", action="store_true", help="make the environments that are missing: 2 GB, by pip")
+    parser.add_argument("--floats", choices=("f32", "bf16"), default="f32", help="what OpenVINO computes in, for all")
     parser.add_argument("--rounds", type=int, default=30, help="rounds of ten frames each")
     parser.add_argument("--starts", type=int, default=3, help="fresh processes of each")
     parser.add_argument("--markdown", action="store_true", help="print the promises as Markdown")

@@ -14,8 +14,8 @@ from edgekit.benchmarks.peers.pipe import QUIET
 FRAMES = 200
 
 
-def line(model: Model, app: Path) -> str:
-    """One thread, one request at a time, in f32; on the core on which everybody ran, but not in turn with them."""
+def line(model: Model, app: Path, floats: str) -> str:
+    """One thread, one request at a time; on the core on which everybody ran, but not in turn with them."""
     command = [
         str(app),
         "-m",
@@ -31,7 +31,7 @@ def line(model: Model, app: Path) -> str:
         "-nstreams",
         "1",
     ]
-    command += ["-nthreads", "1", "-infer_precision", "f32", "-niter", str(FRAMES)]
+    command += ["-nthreads", "1", "-infer_precision", floats, "-niter", str(FRAMES)]
     core = {max(os.sched_getaffinity(0))}
     done = subprocess.run(
         command,

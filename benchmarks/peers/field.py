@@ -18,7 +18,7 @@ from edgekit.benchmarks.speed.loop import THINGS, find_twenty, sway
 from edgekit.bundle import Bundle, Variant
 from edgekit.contract import Yolo
 from edgekit.engines import open_session
-from edgekit.plan import EngineName, EnginePlan
+from edgekit.plan import EngineName, EnginePlan, Precision
 from edgekit.tasks import Detector
 
 ENGINES: tuple[EngineName, ...] = ("onnxruntime", "openvino")
@@ -37,12 +37,13 @@ class Pythons:
     ultralytics: Path
 
 
-def field(model: Model, pythons: Pythons, scratch: Path) -> list[Peer]:
+def field(model: Model, pythons: Pythons, scratch: Path, floats: Precision) -> list[Peer]:
     """Everybody who runs `model`, all on the same frames, which are written to `scratch`.
 
     In each frame 20 things are found: the threshold of score is the one at which edgekit's float model finds them, and
     peers are given the same; INT8 has its own, as its scores are others. The frames are copies of one picture: seeded
-    weights see other things in one that is a pixel off, and nobody could follow them.
+    weights see other things in one that is a pixel off, and nobody could follow them. floats: what OpenVINO computes
+    float models in, for everybody; ONNX Runtime has float32 only.
     """
     core = max(os.sched_getaffinity(0))
     with Bundle.open(model.bundle) as bundle:
@@ -57,9 +58,9 @@ def field(model: Model, pythons: Pythons, scratch: Path) -> list[Peer]:
         "things": THINGS,
         "iou": head.iou,
     }
-    common |= {"classes": 80, "model": str(model.onnx), "score": scores["onnx-float"] - _BELOW}
-    ours = [*_ours(model, common, scores, scratch)]
-    openvino = {**common, "model": str(model.openvino), "engine": "openvino"}
+    common |= {"classes": 80, "model": str(model.onnx), "score": scores["onnx-float"] - _BELOW, "floats": "f32"}
+    ours = [*_ours(model, common, scores, scratch, floats)]
+    openvino = {**common, "model": str(model.openvino), "engine": "openvino", "floats": floats}
     quiet = {"YOLO_CONFIG_DIR": str(scratch)}
     return [
         *ours,
@@ -71,18 +72,21 @@ def field(model: Model, pythons: Pythons, scratch: Path) -> list[Peer]:
             quiet,
         ),
         Peer("Ultralytics, openvino", pythons.ultralytics, "of_ultralytics.py", openvino, quiet),
-        Peer("Model API, openvino", pythons.model_api, "of_model_api.py", {**common, "model": str(model.ir)}),
+        Peer("Model API, openvino", pythons.model_api, "of_model_api.py", {**openvino, "model": str(model.ir)}),
         Peer("plain script, onnxruntime", pythons.plain, "plain.py", common),
     ]
 
 
-def _ours(model: Model, common: dict[str, Any], scores: dict[str, float], scratch: Path) -> Iterator[Peer]:
+def _ours(
+    model: Model, common: dict[str, Any], scores: dict[str, float], scratch: Path, floats: Precision
+) -> Iterator[Peer]:
     variables = {"PYTHONPATH": str(ROOT)}
     for kind, variants in (("float", FLOAT), ("INT8", INT8)):
         for engine in ENGINES:
             compiled = str(scratch / "compiled") if engine == "openvino" else None
             asked = {**common, "bundle": str(model.bundle), "variant": variants[engine], "engine": engine}
             asked |= {"score": scores[variants[engine]], "compiled": compiled}
+            asked |= {"floats": floats if engine == "openvino" else "f32"}
             for name, bare in (("edgekit", False), ("bare engine", True)):
                 title = f"{name}, {engine}" + (", INT8" if kind == "INT8" else "")
                 yield Peer(title, Path(sys.executable), "of_edgekit.py", {**asked, "bare": bare}, variables)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from edgekit.benchmarks.peers.environments import PeerError
@@ -64,12 +65,14 @@ class Running:
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
+        # not a pipe: one that nobody reads fills up and stops the peer
+        self._said = TemporaryFile()  # noqa: SIM115 (closed by `close`)
         command = [str(peer.python), str(LOOPS / peer.script), json.dumps(peer.asked)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._said,
             text=True,
             env={**_own(), **peer.variables},
         )
@@ -96,13 +99,15 @@ class Running:
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()
+        self._said.close()
 
     def _heard(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            _, said = self._process.communicate()
-            last = [each for each in said.splitlines() if each.strip()][-1:]
+            self._process.wait()
+            self._said.seek(0)
+            last = [each for each in self._said.read().decode(errors="replace").splitlines() if each.strip()][-1:]
             raise PeerError(f"{self.peer.name} broke off: {last[0].strip() if last else 'without a word'}")
         return json.loads(line)
 

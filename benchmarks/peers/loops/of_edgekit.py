@@ -18,7 +18,7 @@ def start(asked: dict[str, Any], picture: Any) -> tuple[Loop, dict[str, str]]:
     from edgekit.engines import open_session
     from edgekit.plan import EnginePlan
 
-    plan = EnginePlan(asked["engine"], cache_dir=asked["compiled"])
+    plan = EnginePlan(asked["engine"], precision=asked["floats"], cache_dir=asked["compiled"])
     with Bundle.open(asked["bundle"]) as bundle:
         variant, manifest = bundle.variant(asked["variant"]), bundle.manifest
         session = open_session(bundle.artifact(variant), plan)

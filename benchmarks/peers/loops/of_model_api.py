@@ -12,7 +12,7 @@ def start(asked: dict[str, Any], picture: Any) -> tuple[Loop, dict[str, str]]:
     from model_api.adapters import OpenvinoAdapter
     from model_api.models import YOLO11, YOLOv8
 
-    plugin = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    plugin = {"INFERENCE_PRECISION_HINT": asked["floats"], "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
     adapter = OpenvinoAdapter(openvino.Core(), asked["model"], device="CPU", plugin_config=plugin)
     wrapper = YOLO11 if "yolo11" in asked["model"] else YOLOv8
     settings = {"confidence_threshold": asked["score"], "iou_threshold": asked["iou"]}
@@ -25,7 +25,7 @@ def start(asked: dict[str, Any], picture: Any) -> tuple[Loop, dict[str, str]]:
         found = model(frame)
         return len(getattr(found, "objects", None) or found.bboxes)
 
-    return loop, {"openvino": openvino.__version__, "floats": "f32"}
+    return loop, {"openvino": openvino.__version__, "floats": asked["floats"]}
 
 
 if __name__ == "__main__":

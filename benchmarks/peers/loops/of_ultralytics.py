@@ -11,7 +11,7 @@ def start(asked: dict[str, Any], picture: Any) -> tuple[Loop, dict[str, str]]:
     if asked["engine"] == "openvino":
         import openvino
 
-        _in_f32(openvino)
+        _hold_to(asked["floats"], openvino)
     else:
         import onnxruntime
 
@@ -28,7 +28,7 @@ def start(asked: dict[str, Any], picture: Any) -> tuple[Loop, dict[str, str]]:
         (result,) = model.predict(frame, device="cpu", verbose=False, **settings)
         return len(result.boxes.data.tolist())
 
-    return loop, {"ultralytics": ultralytics.__version__, "floats": "f32", "nms": nms}
+    return loop, {"ultralytics": ultralytics.__version__, "floats": asked["floats"], "nms": nms}
 
 
 def _on_one_thread(onnxruntime: Any) -> None:
@@ -43,15 +43,15 @@ def _on_one_thread(onnxruntime: Any) -> None:
     onnxruntime.InferenceSession = OneThread
 
 
-def _in_f32(openvino: Any) -> None:
-    """It leaves the precision to OpenVINO, which takes bfloat16 where the CPU has it: another model, and no peer."""
+def _hold_to(floats: str, openvino: Any) -> None:
+    """It leaves the precision to OpenVINO, which takes bfloat16 where the CPU has it and float32 elsewhere."""
 
-    class InF32(openvino.Core):  # type: ignore[misc]
+    class Held(openvino.Core):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
+            self.set_property("CPU", {"INFERENCE_PRECISION_HINT": floats, "INFERENCE_NUM_THREADS": 1})
 
-    openvino.Core = InF32
+    openvino.Core = Held
 
 
 if __name__ == "__main__":
