@@ -51,29 +51,17 @@ def field(model: Model, pythons: Pythons, scratch: Path, floats: Precision) -> l
         assert isinstance(head, Yolo)  # the recipe says so
         scores = {name: _score(bundle, bundle.variant(name)) for name in (*FLOAT.values(), *INT8.values())}
     np.save(scratch / "frames.npy", np.stack([frames[0]] * len(frames)))
-    common = {
-        "core": core,
-        "frames": str(scratch / "frames.npy"),
-        "size": model.size,
-        "things": THINGS,
-        "iou": head.iou,
-    }
-    common |= {"classes": 80, "model": str(model.onnx), "score": scores["onnx-float"] - _BELOW, "floats": "f32"}
-    ours = [*_ours(model, common, scores, scratch, floats)]
+    common = {"core": core, "frames": str(scratch / "frames.npy"), "size": model.size, "things": THINGS}
+    common |= {"iou": head.iou, "classes": len(bundle.manifest.labels), "score": scores["onnx-float"] - _BELOW}
+    ort = {**common, "model": str(model.onnx), "engine": "onnxruntime", "floats": "f32"}
     openvino = {**common, "model": str(model.openvino), "engine": "openvino", "floats": floats}
     quiet = {"YOLO_CONFIG_DIR": str(scratch)}
     return [
-        *ours,
-        Peer(
-            "Ultralytics, onnxruntime",
-            pythons.ultralytics,
-            "of_ultralytics.py",
-            {**common, "engine": "onnxruntime"},
-            quiet,
-        ),
+        *_ours(model, common, scores, scratch, floats),
+        Peer("Ultralytics, onnxruntime", pythons.ultralytics, "of_ultralytics.py", ort, quiet),
         Peer("Ultralytics, openvino", pythons.ultralytics, "of_ultralytics.py", openvino, quiet),
         Peer("Model API, openvino", pythons.model_api, "of_model_api.py", {**openvino, "model": str(model.ir)}),
-        Peer("plain script, onnxruntime", pythons.plain, "plain.py", common),
+        Peer("plain script, onnxruntime", pythons.plain, "plain.py", ort),
     ]
 
 
@@ -81,15 +69,19 @@ def _ours(
     model: Model, common: dict[str, Any], scores: dict[str, float], scratch: Path, floats: Precision
 ) -> Iterator[Peer]:
     variables = {"PYTHONPATH": str(ROOT)}
-    for kind, variants in (("float", FLOAT), ("INT8", INT8)):
+    for suffix, variants in (("", FLOAT), (", INT8", INT8)):
         for engine in ENGINES:
             compiled = str(scratch / "compiled") if engine == "openvino" else None
             asked = {**common, "bundle": str(model.bundle), "variant": variants[engine], "engine": engine}
-            asked |= {"score": scores[variants[engine]], "compiled": compiled}
-            asked |= {"floats": floats if engine == "openvino" else "f32"}
+            asked |= {"score": scores[variants[engine]], "compiled": compiled, "floats": floats if compiled else "f32"}
             for name, bare in (("edgekit", False), ("bare engine", True)):
-                title = f"{name}, {engine}" + (", INT8" if kind == "INT8" else "")
-                yield Peer(title, Path(sys.executable), "of_edgekit.py", {**asked, "bare": bare}, variables)
+                yield Peer(
+                    f"{name}, {engine}{suffix}",
+                    Path(sys.executable),
+                    "of_edgekit.py",
+                    {**asked, "bare": bare},
+                    variables,
+                )
 
 
 def _score(bundle: Bundle, variant: Variant) -> float:

@@ -134,26 +134,23 @@ def emulate(board: Board, arguments: Sequence[str], folders: Sequence[Path] = ()
 
     Every folder of the host keeps its path inside: proot 5.1 translates no path of faccessat2, which Python uses.
     """
-    for name, text in (("cpuinfo", board.cpuinfo), ("midr", board.midr)):
-        (PLACE / f"{board.cpu}.{name}").write_text(text)
-    cores = (f"/sys/devices/system/cpu/cpu{core}/regs/identification/midr_el1" for core in range(os.cpu_count() or 1))
-    binds = [
-        "/proc",
-        "/sys",
-        "/dev",
-        "/tmp",
-        str(ROOT),
-        *map(str, folders),
-        f"{PLACE / board.cpu}.cpuinfo:/proc/cpuinfo",
-    ]
-    binds += [f"{PLACE / board.cpu}.midr:{core}" for core in cores]
-    proot = ["proot", "-r", str(DEBIAN), "-q", f"qemu-aarch64-static -cpu {board.cpu}", "-w", str(ROOT)]
+    same = (Path("/proc"), Path("/sys"), Path("/dev"), Path("/tmp"), ROOT, *folders)
+    binds = [word for bind in (*map(str, same), *_identity(board)) for word in ("-b", bind)]
+    proot = ["proot", "-r", str(DEBIAN), "-q", f"qemu-aarch64-static -cpu {board.cpu}", "-w", str(ROOT), *binds]
     variables = {"PATH": "/usr/bin:/bin", "HOME": "/root", "PYTHONPATH": str(SITE), "PYTHONDONTWRITEBYTECODE": "1"}
     variables |= {"OPENVINO_TELEMETRY_OPT_OUT": "1", "EDGEKIT_COMPILED": "", "OMP_NUM_THREADS": "1"}
     variables["CI"] = "1"  # hypothesis then has patience with slow machines
     environment = ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items())]
-    bound = [word for bind in binds for word in ("-b", bind)]
-    return subprocess.run([*proot, *bound, *environment, PYTHON, "-P", *arguments], check=False)
+    return subprocess.run([*proot, *environment, PYTHON, "-P", *arguments], check=False)
+
+
+def _identity(board: Board) -> list[str]:
+    """What is bound over the host's word on its CPU."""
+    cpuinfo, midr = PLACE / f"{board.cpu}.cpuinfo", PLACE / f"{board.cpu}.midr"
+    cpuinfo.write_text(board.cpuinfo)
+    midr.write_text(board.midr)
+    cores = (f"/sys/devices/system/cpu/cpu{core}/regs/identification/midr_el1" for core in range(os.cpu_count() or 1))
+    return [f"{cpuinfo}:/proc/cpuinfo", *(f"{midr}:{core}" for core in cores)]
 
 
 def tiny_bundle() -> Path:
