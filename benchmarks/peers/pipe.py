@@ -116,7 +116,10 @@ def in_turn(
     peers: Sequence[Peer], rounds: Rounds, starts: int = 3, progress: Progress | None = None
 ) -> dict[str, Measured]:
     """Start each peer `starts` times, the last of them to stay, and run `rounds` with them in shuffled order."""
-    begun = {peer.name: [_one_start(peer) for _ in range(starts - 1)] for peer in peers}
+    begun: dict[str, list[Start]] = {peer.name: [] for peer in peers}
+    for _ in range(starts - 1):
+        for peer in peers:
+            begun[peer.name].append(_one_start(peer))
     with ExitStack() as stack:
         running = [stack.enter_context(Running(peer)) for peer in peers]
         warm = {each.peer.name: each.block(rounds.warm_up) for each in running}
@@ -128,9 +131,7 @@ def in_turn(
             if progress:
                 progress(done + 1, rounds.rounds)
         return {
-            each.peer.name: _measured(
-                each, [*begun[each.peer.name], each.start], warm[each.peer.name], taken[each.peer.name], rounds.block
-            )
+            (name := each.peer.name): _measured(each, begun[name], warm[name], taken[name], rounds.block)
             for each in running
         }
 
@@ -154,4 +155,4 @@ def _measured(
 ) -> Measured:
     wall, cpu, found = zip(*taken, strict=True)
     samples = Samples(wall, cpu, tuple(each[0] for each in warm), block)
-    return Measured(samples, tuple(starts), (min(found), max(found)), running.facts)
+    return Measured(samples, (*starts, running.start), (min(found), max(found)), running.facts)
