@@ -1,0 +1,201 @@
+"""Many measurements at once: bundles x profiles x scenarios on the boards of a Dask cluster, one at a time on each.
+
+    sweep(read_sweep("sweep.toml").cells(), "results", Client("tcp://shop-rack:8786"))
+
+A board is one worker that offers itself by name, `dask worker tcp://shop-rack:8786 --nthreads 1 --resources "pi5=1"`;
+boards of one name are taken to be alike. A result's file is named after everything that decides it, so a sweep that was
+broken off goes on where it was, and a cell that fails is told and does not end the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import edgekit
+from edgekit import schema
+from edgekit.benchmarks.result import Result
+from edgekit.benchmarks.scenario import Scenario, SingleStream
+from edgekit.bundle import Bundle
+from edgekit.errors import ResultError, SettingsError
+from edgekit.files import write_text
+from edgekit.profile import DeviceProfile
+from edgekit.schema import STRICT
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Progress: TypeAlias = Callable[[int, int], None]
+_USUAL = (SingleStream(),)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement of a sweep. digest: of the bundle. variants: none is all. board: which workers may run it."""
+
+    bundle: Path
+    digest: str
+    profile: str
+    scenario: Scenario
+    board: str
+    variants: tuple[str, ...] = ()
+    allow_noisy: bool = False
+
+    @property
+    def key(self) -> str:
+        """Names the result: the digest of all that decides it, edgekit's version too, but not where the bundle lies."""
+        decides = schema.dump(self) | {"bundle": None, "edgekit": edgekit.__version__}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+    def __str__(self) -> str:
+        return f"{self.bundle.name} as {self.profile} on {self.board}, {self.scenario.kind}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's file: every bundle with every profile and scenario on every board; `folder` is where paths begin."""
+
+    __pydantic_config__ = STRICT
+
+    bundles: tuple[str, ...]
+    boards: tuple[str, ...]
+    profiles: tuple[str, ...] = ("generic",)
+    scenarios: tuple[Scenario, ...] = _USUAL
+    variants: tuple[str, ...] = ()
+    allow_noisy: bool = False
+    folder: str = "."
+
+    def __post_init__(self) -> None:
+        for name in ("bundles", "boards", "profiles", "scenarios"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} names at least one")
+
+    def cells(self) -> list[Cell]:
+        """All of them; `BundleError` or `ProfileError` where something that is named is not there."""
+        for profile in self.profiles:
+            DeviceProfile.load(profile)
+        paths = [Path(self.folder, bundle) for bundle in self.bundles]
+        digests = {path: _digest(path) for path in paths}
+        return [
+            Cell(path, digests[path], profile, scenario, board, self.variants, self.allow_noisy)
+            for path, profile, scenario, board in product(paths, self.profiles, self.scenarios, self.boards)
+        ]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell: the file of its result, or the error.
+
+    fresh: measured now, and not found. worker: its address; began, ended: on its wall clock, in seconds.
+    """
+
+    cell: Cell
+    path: Path | None = None
+    error: str = ""
+    fresh: bool = False
+    worker: str = ""
+    began: float = 0.0
+    ended: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Answer:
+    text: str
+    worker: str
+    began: float
+    ended: float
+
+
+def read_sweep(path: Path | str) -> Sweep:
+    """From TOML; its paths are relative to its folder. `SettingsError` names every fault."""
+    table = schema.read_toml(path)
+    return schema.parse(Sweep, {"folder": str(Path(path).parent)} | table, str(path))
+
+
+def sweep(cells: Sequence[Cell], folder: Path | str, client: Client, progress: Progress | None = None) -> list[Outcome]:
+    """Run what has no result in `folder` yet, and write each result as soon as it is there, as <key>.json.
+
+    Outcomes come in the order of `cells`. `SettingsError` where no worker offers a board that a cell needs.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {cell.key: _kept(cell, folder) for cell in cells}
+    missing = {cell.key: cell for cell in cells if found[cell.key] is None}
+    _check_boards(missing.values(), client)
+    tell = progress or (lambda done, total: None)
+    tell(len(found) - len(missing), len(found))
+    for done, new in enumerate(_run(list(missing.values()), folder, client), len(found) - len(missing) + 1):
+        found[new.cell.key] = new
+        tell(done, len(found))
+    return [outcome for cell in cells if (outcome := found[cell.key]) is not None]
+
+
+def _kept(cell: Cell, folder: Path) -> Outcome | None:
+    path = folder / f"{cell.key}.json"
+    return Outcome(cell, path) if path.exists() else None
+
+
+def _check_boards(cells: Iterable[Cell], client: Client) -> None:
+    offered = {
+        name for worker in client.scheduler_info(n_workers=-1)["workers"].values() for name in worker["resources"]
+    }
+    absent = sorted({cell.board for cell in cells} - offered)
+    if absent:
+        raise SettingsError(
+            f"no worker offers '{absent[0]}'; there are: {', '.join(sorted(offered)) or 'none'}; "
+            f'start one there: dask worker {client.scheduler.address} --nthreads 1 --resources "{absent[0]}=1"'
+        )
+
+
+def _run(cells: Sequence[Cell], folder: Path, client: Client) -> Iterator[Outcome]:
+    from distributed import as_completed
+
+    # Bundles travel once, as bytes: a board need not see this host's disk.
+    bundles = {path: client.scatter(path.read_bytes()) for path in {cell.bundle for cell in cells}}
+    running = {
+        client.submit(_measure, cell, bundles[cell.bundle], resources={cell.board: 1}, pure=False): cell
+        for cell in cells
+    }
+    for future in as_completed(running):
+        cell, error = running.pop(future), future.exception()
+        if error is not None:
+            yield Outcome(cell, error=f"{type(error).__name__}: {error}", fresh=True)
+            continue
+        answer = future.result()
+        path = folder / f"{cell.key}.json"
+        write_text(path, answer.text)
+        yield Outcome(cell, path, "", True, answer.worker, answer.began, answer.ended)
+
+
+def _measure(cell: Cell, bundle: bytes) -> _Answer:
+    """On the worker. An engine's threads may be of any number, so nothing else may run there meanwhile."""
+    from distributed import get_worker
+
+    began = time.time()
+    with tempfile.TemporaryDirectory(prefix="edgekit-sweep-") as folder:
+        path = Path(folder) / cell.bundle.name
+        path.write_bytes(bundle)
+        with Bundle.open(path) as opened:
+            if opened.digest != cell.digest:
+                raise ResultError(f"{cell.bundle} has changed since the sweep began: it is {opened.digest[:16]} now")
+            result = _bench(cell, opened)
+    return _Answer(result.text(), get_worker().address, began, time.time())
+
+
+def _bench(cell: Cell, bundle: Bundle) -> Result:
+    from edgekit.benchmarks.bench import bench
+
+    profile = DeviceProfile.load(cell.profile)
+    return bench(bundle, profile, cell.scenario, cell.variants, allow_noisy=cell.allow_noisy)
+
+
+def _digest(path: Path) -> str:
+    with Bundle.open(path) as bundle:
+        return bundle.digest
