@@ -191,9 +191,11 @@ def _measure(cell: Cell, bundle: bytes) -> _Answer:
 
 def _bench(cell: Cell, bundle: Bundle) -> Result:
     from edgekit.benchmarks.bench import bench
+    from edgekit.benchmarks.validity import judge
+    from edgekit.benchmarks.watch import Watcher
 
-    profile = DeviceProfile.load(cell.profile)
-    return bench(bundle, profile, cell.scenario, cell.variants, allow_noisy=cell.allow_noisy)
+    given = (bundle, DeviceProfile.load(cell.profile), cell.scenario, cell.variants)
+    return bench(*given, allow_noisy=cell.allow_noisy, watch=Watcher, judge=judge)
 
 
 def _digest(path: Path) -> str:

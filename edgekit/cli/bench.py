@@ -13,6 +13,7 @@ from edgekit.benchmarks.limits import Limits
 from edgekit.cli.compare import compare
 from edgekit.cli.estimate import estimate
 from edgekit.cli.limits import tell_verdicts, with_limits
+from edgekit.cli.sweep import sweep
 
 if TYPE_CHECKING:
     from edgekit.benchmarks.baselines import Row
@@ -88,7 +89,7 @@ def run(
     The host is looked at once a second; a run that was throttled, crowded out or short of memory is INVALID, and says
     so. With limits it ends by PASS (exit code 0), FAIL (1) or INCONCLUSIVE (2), which an invalid run always is.
     'edgekit bench compare' says which of two results is faster, 'edgekit bench estimate' what to expect elsewhere,
-    'edgekit bench selftest' whether this harness can be trusted here.
+    'edgekit bench sweep' measures on many boards, 'edgekit bench selftest' checks this harness here.
 
     A frame's time ends with its event. A percentile without enough samples behind it is 'n/a'. Ctrl-C stops a run and
     writes nothing, since half a run is no result.
@@ -130,6 +131,7 @@ def run(
 
 group.command("compare")(compare)
 group.command("estimate")(estimate)
+group.command("sweep")(sweep)
 
 
 @group.command("selftest")
