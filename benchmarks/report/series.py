@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from edgekit.benchmarks.result import Executed, Frames, Result
-from edgekit.benchmarks.scenario import Sustained
+from edgekit.benchmarks.result import Executed, Result
 from edgekit.measure import percentile
 
 ENGINE, FRAME = "engine", "frame to event"
@@ -92,25 +91,3 @@ def stages(variant: Executed) -> list[Stage]:
 
 def _stages_ms(variant: Executed) -> Mapping[str, Sequence[float]]:
     return variant.frames.stages_ms if variant.frames is not None else variant.stages_ms
-
-
-@dataclass(frozen=True)
-class Endurance:
-    """Median frame times at the beginning of a long load and at its end, None with too few frames."""
-
-    burst_ms: float | None
-    sustained_ms: float | None
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times as long a frame takes in the end."""
-        return self.sustained_ms / self.burst_ms if self.burst_ms and self.sustained_ms else None
-
-
-def endurance(frames: Frames, scenario: Sustained) -> Endurance:
-    """Of the first `burst_s` seconds and of the last `tail_s`."""
-    begin, end = (frames.at_s[0], frames.at_s[-1]) if frames.at_s else (0.0, 0.0)
-    timed = list(zip(frames.at_s, frames.frame_ms, strict=True))
-    burst = [ms for at, ms in timed if at - begin <= scenario.burst_s]
-    tail = [ms for at, ms in timed if end - at <= scenario.tail_s]
-    return Endurance(percentile(burst, 50), percentile(tail, 50))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
-from edgekit.benchmarks.report.series import Series, all_series, endurance, stages
+from edgekit.benchmarks.report.series import Series, all_series, stages
 from edgekit.benchmarks.report.units import told, told_share
 from edgekit.benchmarks.result import Executed, Result
 from edgekit.benchmarks.scenario import Camera, Streams, Sustained
+from edgekit.benchmarks.scenarios.sustained import burst, sustained
 from edgekit.measure import percentile
 from edgekit.page import Grid
 
@@ -56,8 +57,8 @@ def _frames(each: Executed, result: Result) -> list[str]:
     cells = [each.variant, str(seen.arrived), str(len(seen.at_s)), str(seen.dropped), told_share(seen.drop)]
     cells += [told(percentile(seen.age_ms, percent)) for percent in (50, 99)]
     if isinstance(result.scenario, Sustained):
-        found = endurance(seen, result.scenario)
-        cells += [told(found.burst_ms), told(found.sustained_ms), told(found.ratio)]
+        first, last = (percentile(taken(seen, result.scenario), 50) for taken in (burst, sustained))
+        cells += [told(first), told(last), told(last / first if first and last else None)]
     return cells
 
 

@@ -53,12 +53,16 @@ def run_sustained(
 
 def burst(frames: Frames, scenario: Sustained) -> tuple[float, ...]:
     """The frame times of the first `burst_s` seconds, in milliseconds: a board that is still cool."""
+    if not frames.at_s:
+        return ()
     until = frames.at_s[0] - frames.frame_ms[0] / 1e3 + scenario.burst_s
     return tuple(ms for at, ms in zip(frames.at_s, frames.frame_ms, strict=True) if at <= until)
 
 
 def sustained(frames: Frames, scenario: Sustained) -> tuple[float, ...]:
     """The frame times of the last `tail_s` seconds, in milliseconds: what the board can keep up."""
+    if not frames.at_s:
+        return ()
     since = frames.at_s[-1] - scenario.tail_s
     return tuple(ms for at, ms in zip(frames.at_s, frames.frame_ms, strict=True) if at > since)
 

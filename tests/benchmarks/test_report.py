@@ -14,7 +14,7 @@ from edgekit.benchmarks.baselines import against_baseline
 from edgekit.benchmarks.environment import Environment
 from edgekit.benchmarks.report import markdown, page, sections
 from edgekit.benchmarks.report.plots import density, histogram, tail
-from edgekit.benchmarks.report.series import Series, all_series, endurance, stages
+from edgekit.benchmarks.report.series import Series, all_series, stages
 from edgekit.benchmarks.report.timeline import timeline, unknown
 from edgekit.benchmarks.result import Executed, Frames, Result, Start, Window
 from edgekit.benchmarks.result_schema import PATH, schema_text
@@ -207,11 +207,11 @@ def test_the_stages_of_a_frame_add_up_to_the_frame():
     assert [each.ran for each in found[1:3]] == [1, 0.25]
 
 
-def test_burst_and_sustained_are_the_two_ends_of_the_load():
+def test_the_two_ends_of_a_sustained_load_stand_in_the_table_with_their_ratio():
     frames = camera_frames(9000)
     slower = tuple(ms * (1.5 if at > 500 else 1) for at, ms in zip(frames.at_s, frames.frame_ms, strict=True))
-    found = endurance(replace(frames, frame_ms=slower), Sustained(fps=15))
-    assert found.ratio == pytest.approx(1.5)
+    shown = page(result(Sustained(fps=15), executed(frames=replace(frames, frame_ms=slower))))
+    assert "<td>1.50</td>" in shown
 
 
 def test_a_search_that_ended_at_its_limit_found_no_capacity():
