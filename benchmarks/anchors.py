@@ -74,19 +74,17 @@ def estimate_by_published(work: Work, precision: Precision, profile: DeviceProfi
     return Estimate(low / factor, middle, high * factor, how)
 
 
-def estimates_by_published(bundle: Bundle, profile: DeviceProfile, baseline: Baseline) -> list[str]:
-    """A line for each precision of a bundle; it says why where there is no estimate."""
+def estimates_by_published(bundle: Bundle, profile: DeviceProfile, baseline: Baseline) -> dict[str, Estimate | str]:
+    """For each precision of a bundle; where there is no estimate, why."""
     work = work_of(bundle)
-    kinds: tuple[Precision, ...] = ("float", "int8")
-    there = [kind for kind in kinds if any(each.name.endswith(kind) for each in bundle.manifest.variants)]
-    return [f"{kind} on {profile.name}: {_told_by_published(work, kind, profile, baseline)}" for kind in there]
 
+    def of(precision: Precision) -> Estimate | str:
+        try:
+            return estimate_by_published(work, precision, profile, baseline)
+        except (ProfileError, ResultError) as none:
+            return str(none)
 
-def _told_by_published(work: Work, precision: Precision, profile: DeviceProfile, baseline: Baseline) -> str:
-    try:
-        return str(estimate_by_published(work, precision, profile, baseline))
-    except (ProfileError, ResultError) as missing:
-        return str(missing)
+    return {precision: of(precision) for precision in sorted({each.precision for each in bundle.manifest.variants})}
 
 
 def _worst_pair(family: Family, precision: Precision, baseline: Baseline) -> float:

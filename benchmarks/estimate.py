@@ -3,8 +3,6 @@
     with Bundle.open("cart.ekb") as bundle:
         print(estimate(work_of(bundle), "onnxruntime", "int8", probe(), Baseline.load("generic")))
 
-    python -m edgekit.benchmarks.estimate cart.ekb      # every variant, on this host
-
 A picture's time is its multiply-adds over a rate of arithmetic plus the values moved over a rate of memory (the
 roofline of Williams, Waterman and Patterson 2009, with both in turn: in nets of small layers little of one hides behind
 the other). The two rates are fitted to a baseline's models of one family in one engine and precision, and both scaled
@@ -19,7 +17,6 @@ passes nothing.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -27,7 +24,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from edgekit.benchmarks.baselines import Baseline, Measured
-from edgekit.benchmarks.probe import Probe, probe
+from edgekit.benchmarks.probe import Probe
 from edgekit.benchmarks.work import Work, work_of
 from edgekit.bundle import Bundle, Variant
 from edgekit.errors import ResultError
@@ -119,20 +116,14 @@ def _times_as_fast(precision: Precision, here: Probe, there: Probe) -> float:
     return here.int8_gmac_s / there.int8_gmac_s
 
 
-def estimates(bundle: Bundle, here: Probe, baseline: Baseline) -> list[str]:
-    """A line for every variant of a bundle, in the engine that made its format; it says why where there is none."""
+def estimates(bundle: Bundle, here: Probe, baseline: Baseline) -> dict[str, Estimate | str]:
+    """For every variant of a bundle, in the engine that made its format; where there is none, why."""
     work = work_of(bundle)
-    return [f"{each.name}: {_told(work, each, here, baseline)}" for each in bundle.manifest.variants]
 
+    def of(variant: Variant) -> Estimate | str:
+        try:
+            return estimate(work, ENGINES[variant.format][0], variant.precision, here, baseline)
+        except ResultError as none:
+            return str(none)
 
-def _told(work: Work, variant: Variant, here: Probe, baseline: Baseline) -> str:
-    try:
-        return str(estimate(work, ENGINES[variant.format][0], variant.precision, here, baseline))
-    except ResultError as none:
-        return str(none)
-
-
-if __name__ == "__main__":
-    for path in sys.argv[1:]:
-        with Bundle.open(path) as opened:
-            print("\n".join(estimates(opened, probe(), Baseline.load("generic"))))
+    return {each.name: of(each) for each in bundle.manifest.variants}

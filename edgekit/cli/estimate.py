@@ -23,7 +23,7 @@ def estimate(
     """
     from edgekit.benchmarks.anchors import estimates_by_published
     from edgekit.benchmarks.baselines import Baseline
-    from edgekit.benchmarks.estimate import estimates
+    from edgekit.benchmarks.estimate import Estimate, estimates
     from edgekit.benchmarks.probe import probe
     from edgekit.bundle import Bundle
     from edgekit.cli import show
@@ -32,8 +32,13 @@ def estimate(
     known = Baseline.load("generic")
     with Bundle.open(bundle) as opened:
         if board is None:
-            lines = estimates(opened, probe(seconds), known)
+            found = estimates(opened, probe(seconds), known)
         else:
-            lines = estimates_by_published(opened, DeviceProfile.load(board), known)
-    for line in lines:
-        show.out.print(line, soft_wrap=True)
+            found = estimates_by_published(opened, DeviceProfile.load(board), known)
+    made = {name: each for name, each in found.items() if isinstance(each, Estimate)}
+    rows = [[name, *(f"{ms:.2f}" for ms in (each.ms, each.low_ms, each.high_ms))] for name, each in made.items()]
+    if rows:
+        where = "this host" if board is None else board
+        show.table(f"{where}, estimated", ("variant", "ms, one thread", "from", "to"), rows)
+    for name, each in found.items():
+        show.out.print(f"{name}: {each.how if isinstance(each, Estimate) else each}", soft_wrap=True)

@@ -9,7 +9,7 @@ from tiny import golden_bundle
 
 from edgekit.benchmarks.anchors import anchors, estimate_by_published
 from edgekit.benchmarks.baselines import Baseline, Measured
-from edgekit.benchmarks.estimate import Roofline, estimate, estimates, fit, left_out
+from edgekit.benchmarks.estimate import Estimate, Roofline, estimate, estimates, fit, left_out
 from edgekit.benchmarks.probe import DenseInt8, Probe, probe
 from edgekit.benchmarks.speed import peak
 from edgekit.benchmarks.work import Work, count, work_of
@@ -93,10 +93,10 @@ def test_every_variant_of_a_bundle_gets_its_estimate_or_the_reason_why_not(tmp_p
     with Bundle.open(golden_bundle(tmp_path / "tiny.ekb")) as bundle:
         family = work_of(bundle).family
         held = baseline(*(model(work, precision="float") for work in works(family)))
-        onnx, tflite = estimates(bundle, PROBE, held)
-    assert onnx.startswith("onnx-float: estimated ")
-    assert "float on litert" in tflite
-    assert "holds 0" in tflite
+        found = estimates(bundle, PROBE, held)
+    assert isinstance(found["onnx-float"], Estimate)
+    assert "float on litert" in found["tflite-float"]
+    assert "holds 0" in found["tflite-float"]
 
 
 def test_every_family_of_the_kept_baseline_that_can_be_estimated_was_checked_to_within_a_third():
