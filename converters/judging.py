@@ -26,7 +26,7 @@ from edgekit.engines import check_loads, open_session
 from edgekit.frames import Image
 from edgekit.outcome import Outcome
 from edgekit.plan import ENGINES, EnginePlan
-from edgekit.preprocess import preprocess
+from edgekit.preprocess import fit, preprocess
 from edgekit.tasks import AnyTask, make_task
 from edgekit.verify import relative_error
 
@@ -97,7 +97,8 @@ class Judge:
     def golden(self) -> list[Golden]:
         """The frames that travel in the bundle, with the framework's outputs for them."""
         pairs = zip(self.pictures, self.outputs, strict=True)
-        return [Golden(picture, outputs) for picture, outputs in list(pairs)[: self._by.recipe.golden]]
+        spec, few = self._by.recipe.input, self._by.recipe.golden
+        return [Golden(picture, outputs, fit(picture, spec)) for picture, outputs in list(pairs)[:few]]
 
     def judge(self, name: str, exported: Exported) -> Judged:
         """Run one artifact in its own engine against the framework's outputs and the evaluation set."""

@@ -148,10 +148,15 @@ class Manifest:
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """A frame and the framework's raw outputs for it: what every variant on every host must come back with."""
+    """A frame and the framework's raw outputs for it: what every variant on every host must come back with.
+
+    fitted: the frame as the model was shown it, at the input's size, BGR: what `preprocess.fit` gave where the bundle
+    was built. None in a bundle that holds none.
+    """
 
     image: Image
     outputs: tuple[npt.NDArray[np.float32], ...]
+    fitted: Image | None = None
 
 
 class Bundle:
@@ -254,14 +259,21 @@ class Bundle:
             self.read(name)
 
     def _golden(self, i: int) -> Golden:
-        import cv2
-
-        image = cv2.imdecode(np.frombuffer(self.read(f"golden/{i}.png"), np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise BundleError(f"{self.path}: 'golden/{i}.png' is not a picture")
+        fitted, spec = f"golden/{i}.fitted.png", self.manifest.input
+        shown = self._picture(fitted) if fitted in self.manifest.files else None
+        if shown is not None and shown.shape[:2] != (spec.height, spec.width):
+            raise BundleError(f"{self.path}: '{fitted}' is not of the input's size, {spec.width}x{spec.height}")
         names = sorted(name for name in self.manifest.files if name.startswith(f"golden/{i}.output_"))
         outputs = tuple(np.load(io.BytesIO(self.read(name)), allow_pickle=False) for name in names)
-        return Golden(np.asarray(image, np.uint8), outputs)
+        return Golden(self._picture(f"golden/{i}.png"), outputs, shown)
+
+    def _picture(self, name: str) -> Image:
+        import cv2
+
+        image = cv2.imdecode(np.frombuffer(self.read(name), np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise BundleError(f"{self.path}: '{name}' is not a picture")
+        return np.asarray(image, np.uint8)
 
 
 def write_bundle(
@@ -280,12 +292,14 @@ def write_bundle(
 
 
 def golden_files(golden: list[Golden]) -> dict[str, bytes]:
-    """The bundle's files for these golden frames: a lossless picture and one .npy an output."""
+    """The bundle's files for these golden frames: lossless pictures, and one .npy an output."""
     import cv2
 
     files: dict[str, bytes] = {}
     for i, each in enumerate(golden):
         files[f"golden/{i}.png"] = cv2.imencode(".png", each.image)[1].tobytes()
+        if each.fitted is not None:
+            files[f"golden/{i}.fitted.png"] = cv2.imencode(".png", each.fitted)[1].tobytes()
         for k, output in enumerate(each.outputs):
             buffer = io.BytesIO()
             np.save(buffer, output, allow_pickle=False)

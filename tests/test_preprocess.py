@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.contract import InputSpec
-from edgekit.preprocess import Canvas, crop, place, preprocess
+from edgekit.preprocess import Canvas, crop, fit, place, preprocess, to_tensor
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 SIZES = [(720, 1280), (1, 1), (1, 500), (333, 7), (224, 224), (57, 91), (480, 640)]
@@ -40,9 +40,9 @@ def plainly(image, spec):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("fit", ["letterbox", "stretch", "crop"])
+@pytest.mark.parametrize("way", ["letterbox", "stretch", "crop"])
 @pytest.mark.parametrize("wire", ["float32", "normalised", "uint8", "int8"])
-def test_every_path_gives_the_pixels_of_the_plain_one(size, layout, fit, wire):
+def test_every_path_gives_the_pixels_of_the_plain_one(size, layout, way, wire):
     image = picture(*size)
     for colour, side, how, (width, height) in [
         ("RGB", "centre", "linear", (32, 32)),
@@ -51,13 +51,14 @@ def test_every_path_gives_the_pixels_of_the_plain_one(size, layout, fit, wire):
         ("BGR", "centre", "cubic", (9, 9)),
     ]:
         norm = {"dtype": "float32", **IMAGENET} if wire == "normalised" else {"dtype": wire}
-        geometry = {"fit": fit, "pad_value": 7, "pad_side": side, "keep": 0.875, "interpolation": how}
+        geometry = {"fit": way, "pad_value": 7, "pad_side": side, "keep": 0.875, "interpolation": how}
         spec = InputSpec(width, height, layout, colour=colour, **geometry, **norm)
         tensor, _ = preprocess(image, spec)
         assert tensor.shape == spec.shape
         assert tensor.dtype == spec.dtype
         assert tensor.flags.c_contiguous
         np.testing.assert_array_equal(tensor, plainly(image, spec))
+        np.testing.assert_array_equal(to_tensor(fit(image, spec), spec), tensor)
 
 
 def test_resize_centre_crop_normalise_are_torchvisions():
@@ -149,8 +150,8 @@ def test_a_bright_thing_is_where_its_box_says_it_is():
     frame = np.zeros((240, 400, 3), np.uint8)
     frame[60:120, 100:220] = 255
     box = np.array([[100, 60, 220, 120]], np.float32)
-    for fit in ("letterbox", "stretch", "crop"):
-        spec = InputSpec(160, 160, fit=fit, pad_value=0)
+    for way in ("letterbox", "stretch", "crop"):
+        spec = InputSpec(160, 160, fit=way, pad_value=0)
         tensor, placed = preprocess(frame, spec)
         rows, columns = tensor[0, 0].sum(axis=1), tensor[0, 0].sum(axis=0)
         (x0, y0, x1, y1) = placed.to_input(box)[0]
@@ -246,3 +247,8 @@ def test_a_crop_with_a_margin_ends_at_the_edge_of_the_picture():
 def test_a_crop_of_nothing_is_refused(box):
     with pytest.raises(ValueError, match="nothing inside"):
         crop(picture(100, 200), box)
+
+
+def test_a_fitted_picture_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"is 16 x 32 pixels; got \(32, 16\)"):
+        to_tensor(picture(32, 16), InputSpec(32, 16))

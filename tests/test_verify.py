@@ -6,14 +6,20 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tiny import golden_bundle
+from tiny import IMAGE, SPEC, golden_bundle
 
 from edgekit.bundle import Bundle, Variant
 from edgekit.contract import InputSpec
+from edgekit.doctor import tiny_model
+from edgekit.engines import open_session
+from edgekit.errors import BundleError
+from edgekit.plan import EnginePlan
+from edgekit.preprocess import fit, to_tensor
 from edgekit.profile import DeviceProfile
 from edgekit.verify import allowed_error, relative_error, verify_bundle
 
 GENERIC = DeviceProfile.load("generic")
+MODELS = ("onnx-float", "tflite-float")
 
 
 def results(path, **changes):
@@ -21,15 +27,38 @@ def results(path, **changes):
         return {check.variant: check for check in verify_bundle(bundle, GENERIC, **changes)}
 
 
+def of_models(checks):
+    return [checks[name] for name in MODELS]
+
+
 def test_a_sound_bundle_is_ok_on_every_engine(tmp_path):
     checks = results(golden_bundle(tmp_path / "tiny.ekb"))
-    assert {name: check.result for name, check in checks.items()} == {"onnx-float": "ok", "tflite-float": "ok"}
+    assert {name: check.result for name, check in checks.items()} == dict.fromkeys([*MODELS, "pixels"], "ok")
     assert all(check.error < 1e-4 for check in checks.values())
 
 
 def test_weights_that_are_not_the_ones_that_were_judged_differ(tmp_path):
     path = golden_bundle(tmp_path / "tiny.ekb", outputs=lambda output: output + 0.1)
-    assert {check.result for check in results(path).values()} == {"differs"}
+    assert {check.result for check in of_models(results(path))} == {"differs"}
+
+
+@pytest.mark.parametrize(("level", "result"), [(1, "ok"), (2, "differs")])
+def test_a_resize_that_is_a_level_off_is_told_and_no_engine_is_blamed_for_it(tmp_path, level, result):
+    """What OpenCV's kernels for Arm do to a third of the values."""
+    there = fit(IMAGE, SPEC)
+    there[::3] += np.where(there[::3] < 128, level, -level).astype(np.uint8)
+    with open_session(tiny_model("onnxruntime")[0], EnginePlan("onnxruntime")) as session:
+        answers = iter(session.run(to_tensor(there, SPEC)))
+    checks = results(golden_bundle(tmp_path / "tiny.ekb", outputs=lambda _: next(answers), fitted=there))
+
+    assert {check.result for check in of_models(checks)} == {"ok"}
+    assert (checks["pixels"].result, checks["pixels"].error) == (result, level)
+    assert "% of the values" in checks["pixels"].reason
+
+
+def test_a_frame_that_was_fitted_to_another_size_is_a_damaged_bundle(tmp_path):
+    with pytest.raises(BundleError, match=r"fitted\.png' is not of the input's size, 16x16"):
+        results(golden_bundle(tmp_path / "tiny.ekb", fitted=IMAGE))
 
 
 def test_a_file_that_is_no_model_fails_and_the_others_are_still_checked(tmp_path):
@@ -42,7 +71,7 @@ def test_a_file_that_is_no_model_fails_and_the_others_are_still_checked(tmp_path
 
 def test_a_variant_without_its_engine_is_not_run_and_says_so(tmp_path):
     checks = results(golden_bundle(tmp_path / "tiny.ekb"), engine="tflite-runtime")
-    assert {check.result for check in checks.values()} == {"not run"}
+    assert {check.result for check in of_models(checks)} == {"not run"}
     assert "tflite-runtime" in checks["tflite-float"].reason
 
 

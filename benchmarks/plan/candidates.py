@@ -12,10 +12,9 @@ from edgekit.engines import installed, open_session
 from edgekit.errors import ContractError
 from edgekit.hostplan import told
 from edgekit.plan import ENGINES, EngineName, EnginePlan
-from edgekit.preprocess import preprocess
 from edgekit.profile import DeviceProfile
 from edgekit.tasks import AnyTask, make_task
-from edgekit.verify import allowed_error, relative_error
+from edgekit.verify import allowed_error, golden_tensor, relative_error
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def prove(bundle: Bundle, candidate: Candidate, task: AnyTask) -> None:
     variant = bundle.variant(candidate.variant)
     limit = allowed_error(variant, bundle.evidence(variant).golden_error)
     for golden in bundle.golden():
-        error = relative_error(golden.outputs, task.session.run(preprocess(golden.image, variant.input)[0]))
+        error = relative_error(golden.outputs, task.session.run(golden_tensor(golden, variant.input)))
         if error > limit:
             raise ContractError(f"its answer on a golden frame differs by {error:.3g}, and {limit:.3g} is allowed")
 

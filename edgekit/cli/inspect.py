@@ -53,10 +53,12 @@ def verify(
 ) -> None:
     """Check every digest, then run every variant on this host against the framework's own outputs.
 
-    Needs no torch. Exit code 1 where a variant differs or kills its engine, 2 where no variant could be run here.
+    The models are shown the frames as they were fitted where the bundle was built; 'pixels' is how far this host's own
+    resize is from those, in levels of 255. Needs no torch. Exit code 1 where something differs or a variant kills its
+    engine, 2 where no variant could be run here.
     """
     from edgekit.profile import DeviceProfile
-    from edgekit.verify import verify_bundle
+    from edgekit.verify import PIXELS, verify_bundle
 
     with Bundle.open(bundle) as opened:
         checks = verify_bundle(opened, DeviceProfile.load(profile), engine)
@@ -68,7 +70,7 @@ def verify(
     show.table("golden vectors", ("variant", "engine", "result", "error", "limit", "reason"), rows, left=3)
     if any(c.result in ("differs", "failed") for c in checks):
         raise typer.Exit(1)
-    if not any(c.result == "ok" for c in checks):
+    if not any(c.result == "ok" for c in checks if c.variant != PIXELS):
         raise typer.Exit(2)
 
 
