@@ -192,3 +192,19 @@ def test_the_null_engine_spends_what_it_was_told_and_answers_the_same():
     session.close()
     with pytest.raises(ValueError, match="closed"):
         session.run(tensor)
+
+
+def test_an_output_whose_size_only_the_run_tells_belongs_to_the_caller_too():
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("openvino")
+    taken = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, (1, 8))
+    given = onnx.helper.make_tensor_value_info("where", onnx.TensorProto.INT64, (2, None))
+    node = onnx.helper.make_node("NonZero", ["image"], ["where"])
+    graph = onnx.helper.make_graph([node], "sparse", [taken], [given])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    few, many = np.eye(1, 8, 3, dtype=np.float32), np.ones((1, 8), np.float32)
+    with open_session(Artifact("onnx", model.SerializeToString()), EnginePlan("openvino")) as session:
+        (first,) = session.run(few)
+        (second,) = session.run(many)
+    assert first.tolist() == [[0], [3]]
+    assert second.tolist() == [[0] * 8, list(range(8))]
