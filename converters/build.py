@@ -22,6 +22,7 @@ from edgekit.converters.finished import Finished
 from edgekit.converters.gate import Verdict, judge
 from edgekit.converters.judging import Evaluator, Judge, all_of
 from edgekit.converters.load import RawOutputs
+from edgekit.converters.memory import enough_memory
 from edgekit.converters.opened import Opened, open_recipe
 from edgekit.converters.prune import Prune
 from edgekit.converters.recipe import Recipe
@@ -31,6 +32,8 @@ from edgekit.converters.stepping import Done, Standing, Workplace, run_steps, st
 from edgekit.converters.steps import Progress
 from edgekit.converters.variants import Variants, make_variants
 from edgekit.converters.weights import write_weights
+
+_SEALING = "exporting, quantizing and evaluating"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +86,14 @@ def build(
         place = Workplace(opened, start_key(opened), evaluator.score_of, shelf, tell)
         module, steps, start = run_steps(place, recipe.model_steps)
         judge_of = Judge(evaluator, module, steps[-1].after.score if steps else start.score)
-        variants = make_variants(recipe, module, calibration, judge_of, tell)
+        with enough_memory(_SEALING):
+            variants = make_variants(recipe, module, calibration, judge_of, tell)
         if variants.int8_failed and (aware := recipe.aware_step) is not None:
             module, steps, start = run_steps(place, (*recipe.model_steps, aware))
             # What is allowed to be lost is still counted from the model as it was before.
             judge_of = Judge(evaluator, module, steps[-1].after.score, against=judge_of.score)
-            variants = make_variants(recipe, module, calibration, judge_of, tell).after(variants)
+            with enough_memory(_SEALING):
+                variants = make_variants(recipe, module, calibration, judge_of, tell).after(variants)
     compression = _compression(recipe, steps, start)
     verdicts = {} if compression is None else {"compression": compression}
     verdicts |= {name: each.verdict for name, each in variants.judged.items()}

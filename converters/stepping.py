@@ -23,6 +23,7 @@ from edgekit.bundle import canonical
 from edgekit.converters.export import example_of
 from edgekit.converters.finished import Entry, Finished
 from edgekit.converters.load import ModelSpec
+from edgekit.converters.memory import enough_memory
 from edgekit.converters.opened import Opened
 from edgekit.converters.prune import Prune, run_prune
 from edgekit.converters.prune.cost import multiply_adds, parameters
@@ -81,11 +82,13 @@ def run_steps(place: Workplace, steps: Sequence[ModelStep]) -> tuple[nn.Module, 
     A step that fails is a ConversionError with the step's name; those before it stay finished.
     """
     module, done = place.opened.loaded.module, []
-    start = _standing(module, _START, place.start, place)
+    with enough_memory("evaluating the model as it comes"):
+        start = _standing(module, _START, place.start, place)
     for number, (name, step, key) in enumerate(keyed(place.start, steps, place.opened.recipe.folder), 1):
         try:
-            module, entry, reused = _run_or_reuse(module, name, step, key, place)
-            done.append(Done(step, entry, _standing(module, name, key, place), reused))
+            with enough_memory(step.kind):
+                module, entry, reused = _run_or_reuse(module, name, step, key, place)
+                done.append(Done(step, entry, _standing(module, name, key, place), reused))
         except EdgekitError as error:
             raise ConversionError(f"step {number}, {step.kind}: {str(error).removeprefix(f'{step.kind}: ')}") from error
     return module, tuple(done), start

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.contract import task_of
+from edgekit.converters.memory import enough_memory
 from edgekit.converters.steps import StepContext, Stepped
 from edgekit.converters.train import checkpoint
 from edgekit.converters.train.batch import Batch, Loss
@@ -126,7 +127,8 @@ class _Run:
     def _learn(self, batch: Batch, rate: float, where: str) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with _memory(self.step, batch):
+        size = "x".join(map(str, batch.images.shape))
+        with enough_memory(self.step, f" for a batch of {size} pixels; lower batch"):
             batch = batch.to(self.context.device)
             loss = self.loss(self.model(batch.images), batch)
             self.optimizer.zero_grad()
@@ -231,15 +233,3 @@ def _deterministic() -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-
-
-@contextmanager
-def _memory(step: str, batch: Batch) -> Iterator[None]:
-    """Out of memory, which torch says differently on every device, as one line that says what to do."""
-    try:
-        yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one of them
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        size = "x".join(map(str, batch.images.shape))
-        raise ConversionError(f"{step}: no memory left for a batch of {size} pixels; lower batch") from error

@@ -7,12 +7,15 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from coloured import paint
 from typer.testing import CliRunner
 
 from edgekit.bundle import Bundle
 from edgekit.cli import app
+from edgekit.converters import stepping
 from edgekit.converters.build import Built, build
 from edgekit.converters.calibrate import REMEDIES
 from edgekit.converters.finished import Finished
@@ -22,6 +25,7 @@ from edgekit.converters.opened import open_recipe
 from edgekit.converters.recipe import read_recipe
 from edgekit.converters.report.of_build import report_on
 from edgekit.converters.stepping import Workplace, run_steps, start_key
+from edgekit.converters.train import Train
 from edgekit.errors import ConversionError, SettingsError
 from edgekit.preprocess import preprocess
 
@@ -230,6 +234,7 @@ from edgekit.converters.build import build
 from edgekit.converters.recipe import read_recipe
 from edgekit.converters.report.of_build import report_on
 from edgekit.converters.stepping import Workplace, run_steps, start_key
+from edgekit.converters.train import Train
 shop = Path(sys.argv[1])
 def tell(stage, done, total):
     if stage == sys.argv[3] and done == int(sys.argv[4]):
@@ -270,6 +275,22 @@ def test_a_step_that_fails_is_named_and_those_before_it_stay_finished(shop):
     run(shop)
     with pytest.raises(ConversionError, match=r"step 2, prune: .*(macs|multiply-adds|not faster)"):
         run(shop, more='[[steps]]\nkind = "prune"\nmacs = 0.001\nprecision = "float"\n')
+    built, _ = run(shop)
+    assert built.steps[0].reused
+
+
+@pytest.mark.parametrize(
+    "greed", [lambda: np.empty(2**60, np.uint8), lambda: torch.empty(2**60)], ids=["numpy", "torch"]
+)
+def test_memory_that_runs_out_is_one_line_and_what_was_finished_stays(shop, monkeypatch, greed):
+    monkeypatch.setitem(stepping._RUN, Train, lambda *_: greed())
+    with pytest.raises(ConversionError, match=r"^step 1, train: no memory left$"):
+        run(shop)
+    monkeypatch.undo()
+    monkeypatch.setattr("edgekit.converters.build.make_variants", lambda *_: greed())
+    with pytest.raises(ConversionError, match=r"^exporting, quantizing and evaluating: no memory left$"):
+        run(shop)
+    monkeypatch.undo()
     built, _ = run(shop)
     assert built.steps[0].reused
 
