@@ -1,5 +1,4 @@
-"""Static INT8 for ONNX: QDQ with unsigned activations and signed weights, the one file that ONNX Runtime and OpenVINO
-both run best.
+"""Static INT8 for ONNX: QDQ with unsigned activations and signed weights, which OpenVINO's file is made of as well.
 
 U8S8 because it was measured: all 52 convolutions of MobileNetV2 become integer kernels in both engines, more than twice
 as fast as float. ONNX Runtime's own default, S8S8, leaves 15 of them in float between 32 transposes. What it has no
