@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from edgekit.runtime.store import Store
@@ -20,8 +21,12 @@ def main(path: Path) -> None:
     """Until the source ends or Ctrl-C comes."""
     store = Store.read(path)
     assert store.output.jsonl is not None
-    with store.open() as pipeline, store.source.open() as source, JsonLines(store.output.jsonl) as lines:
-        for observation in pipeline.observe(source):
+    with (
+        store.open() as pipeline,
+        closing(pipeline.observe(store.source.open())) as observations,  # which closes the source, and its thread
+        JsonLines(store.output.jsonl) as lines,
+    ):
+        for observation in observations:
             line = observation.to_json()
             lines.write(f'{{"monotonic": {time.monotonic():.6f}, "data": {line}}}')
 

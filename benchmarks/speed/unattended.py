@@ -82,7 +82,10 @@ def watch(store: str, seconds: float, warm_up_s: float = 2.0) -> Run:
             told = [json.loads(line) for line in _lines(lines)[before:]]
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            try:
+                process.wait(30)
+            finally:
+                process.kill()
     return read(told, took, cpu)
 
 
@@ -260,4 +263,5 @@ def _children(task: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(text(list(promises(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))), end="")
+    for each in promises(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]):
+        print(text([each]), end="", flush=True)
