@@ -20,7 +20,7 @@ from edgekit.benchmarks.scenario import Camera, ColdStart, Scenario, SingleStrea
 from edgekit.benchmarks.scenarios.camera import run_camera
 from edgekit.benchmarks.scenarios.clock import REAL, Clock
 from edgekit.benchmarks.scenarios.cold_start import run_cold_start
-from edgekit.benchmarks.scenarios.film import Sight, golden_film, open_sight
+from edgekit.benchmarks.scenarios.film import BLACK, Sight, golden_film, open_sight
 from edgekit.benchmarks.scenarios.progress import Progress
 from edgekit.benchmarks.scenarios.single_stream import run_single_stream
 from edgekit.benchmarks.scenarios.streams import run_streams
@@ -29,7 +29,7 @@ from edgekit.benchmarks.scenarios.sustained import run_sustained, steady
 from edgekit.benchmarks.watch import Look, Validity
 from edgekit.bundle import Bundle
 from edgekit.engines import installed
-from edgekit.errors import AcceleratorMissing, ContractError, EngineMissing
+from edgekit.errors import ContractError, EngineError, EngineMissing
 from edgekit.hostplan import Plans
 from edgekit.measure import Samples, ratio
 from edgekit.profile import DeviceProfile
@@ -73,11 +73,11 @@ def bench(
     A variant whose engine is not here is reported in `not_run`; one that was named is an error instead, and so is a
     host that can run none. An exception, Ctrl-C's too, ends it without a result: half a run is none.
     """
-    _check(bundle, profile, scenario, classifier, source)
+    _check(bundle, scenario, classifier, source)
     if isinstance(scenario, Sustained) and not variants:
         variants = (choose(bundle, profile, plans=_UNPLANNED).variant.name,)
     with ExitStack() as opened:
-        sight = golden_film(bundle) if source is None else open_sight(source)
+        sight = _sight(bundle, scenario, source)
         recognise = None if classifier is None else opened.enter_context(_open_classifier(classifier, profile, sight))
         tasks, not_run = _open_tasks(bundle, profile, variants, opened)
         subjects = [Subject(name, task, _pipeline(task, recognise, clock)) for name, task in tasks.items()]
@@ -125,14 +125,15 @@ def _unsteady(executed: Sequence[Executed], looks: Sequence[Look]) -> Iterator[s
             yield f"{each.variant} was not steady: {why}"
 
 
-def _check(
-    bundle: Bundle, profile: DeviceProfile, scenario: Scenario, classifier: Bundle | None, source: str | None
-) -> None:
+def _sight(bundle: Bundle, scenario: Scenario, source: str | None) -> Sight:
     if isinstance(scenario, ColdStart):
-        if classifier is not None or source is not None:
-            raise ValueError("a cold start is one model's, up to one black picture: it has no classifier and no source")
-        if profile != DeviceProfile.load(profile.name):
-            raise ValueError(f"a cold start loads its profile by name, and '{profile.name}' is another one than given")
+        return BLACK
+    return golden_film(bundle) if source is None else open_sight(source)
+
+
+def _check(bundle: Bundle, scenario: Scenario, classifier: Bundle | None, source: str | None) -> None:
+    if isinstance(scenario, ColdStart) and (classifier is not None or source is not None):
+        raise ValueError("a cold start is one model's, up to one black picture: it has no classifier and no source")
     if classifier is not None and (bundle.manifest.task != "detect" or classifier.manifest.task != "classify"):
         raise ContractError(
             f"a classifier runs behind a detector; {bundle.path} does '{bundle.manifest.task}' and {classifier.path} "
@@ -159,7 +160,7 @@ def _run(
         case Sustained():
             return run_sustained(scenario, subjects, sight, clock, progress)
         case ColdStart():
-            return run_cold_start(scenario, subjects, bundle.path, profile.name, progress)
+            return run_cold_start(scenario, subjects, bundle.path, profile, progress)
 
 
 def _open_tasks(
@@ -172,10 +173,10 @@ def _open_tasks(
         try:
             tasks[name] = open_task(bundle, profile, name, plans=_UNPLANNED)
             opened.callback(tasks[name].close)
-        except (EngineMissing, AcceleratorMissing) as missing:
+        except EngineError as trouble:  # it is not here, or it refuses this model
             if variants:
                 raise
-            not_run[name] = str(missing)
+            not_run[name] = str(trouble)
     if not tasks:
         reasons = "; ".join(f"{name}: {why}" for name, why in not_run.items())
         raise EngineMissing(f"{bundle.path}: {profile.name} can run none of its variants here: {reasons}")

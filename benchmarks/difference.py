@@ -12,7 +12,7 @@ from edgekit.benchmarks.result import Executed, Start
 from edgekit.benchmarks.scenario import Scenario
 from edgekit.benchmarks.statistics import bounds, drift, unpaired_ratio
 from edgekit.benchmarks.timed import timed
-from edgekit.measure import Ratio, Samples, cpu_ratio, percentile, ratio
+from edgekit.measure import Ratio, Samples, cpu_ratio, nearest_rank, percentile, ratio
 
 Change: TypeAlias = Literal["faster", "slower", "same", "unclear"]
 
@@ -67,8 +67,9 @@ def differences(
     earlier, later = (timed(each.executed, each.scenario) for each in (before, after))
     for figure in (name for name in earlier if name in later):
         a, b = earlier[figure], later[figure]
-        yield _of_medians((variant, figure, 50.0), a, b, least, interleaved, one_thread)
-        yield from _of_tails((variant, figure, TAIL), a, b, least)
+        drifted = 0.0 if interleaved else max(drift(np.array(each.round_medians)) for each in (a, b))
+        yield _of_medians((variant, figure, 50.0), a, b, least, drifted, interleaved, one_thread)
+        yield from _of_tails((variant, figure, TAIL), a, b, least, drifted, one_thread)
     if before.executed.streams is not None and after.executed.streams is not None:
         yield _of_streams(variant, before.executed.streams, after.executed.streams)
     if before.executed.starts and after.executed.starts:
@@ -90,9 +91,10 @@ def change(found: Ratio, least: float, drifted: float = 0.0) -> Change:
     return "same" if within else "unclear"
 
 
-def _of_medians(named: _Named, a: Samples, b: Samples, least: float, interleaved: bool, one_thread: bool) -> Difference:
+def _of_medians(
+    named: _Named, a: Samples, b: Samples, least: float, drifted: float, interleaved: bool, one_thread: bool
+) -> Difference:
     before, after = np.array(a.round_medians), np.array(b.round_medians)
-    drifted = 0.0 if interleaved else max(drift(before), drift(after))
     wall = ratio(b, a) if interleaved else unpaired_ratio(after, before)
     cpu = _cpu(a, b, interleaved)
     said, in_cpu = change(wall, least, drifted), cpu and change(cpu, least, drifted)
@@ -113,19 +115,32 @@ def _cpu(a: Samples, b: Samples, interleaved: bool) -> Ratio | None:
     return cpu_ratio(b, a) if interleaved else unpaired_ratio(after, before)
 
 
-def _of_tails(named: _Named, a: Samples, b: Samples, least: float) -> Iterator[Difference]:
+def _of_tails(
+    named: _Named, a: Samples, b: Samples, least: float, drifted: float, one_thread: bool
+) -> Iterator[Difference]:
     """Of p99, by its bounds in each, wider than an interval of the ratio; nothing where it is not measured."""
     before, after = percentile(a.wall_ms, TAIL), percentile(b.wall_ms, TAIL)
     if before is None or after is None:
         return
-    of_a, of_b = bounds(a.wall_ms, TAIL), bounds(b.wall_ms, TAIL)
-    if of_a.low is None or of_a.high is None or of_b.low is None or of_b.high is None:
+    wall, cpu = _tail_ratio(a.wall_ms, b.wall_ms), _tail_ratio(a.cpu_ms, b.cpu_ms)
+    if wall is None:
         why = "slow samples come in bursts, and too few bursts to tell"
-        yield Difference(*named, before, after, None, None, "unclear", why)
+        yield Difference(*named, before, after, None, cpu, "unclear", why)
         return
-    wall = Ratio(after / before, of_b.low / of_a.high, of_b.high / of_a.low)
-    said = change(wall, least)
-    yield Difference(*named, before, after, wall, None, said, _across(said, least))
+    said, in_cpu = change(wall, least, drifted), cpu and change(cpu, least, drifted)
+    why = _across(said, least, drifted)
+    if one_thread and {said, in_cpu} in _DENIED:
+        said, why = "unclear", f"{said} in wall time, {in_cpu} in CPU time: others had the core in one of the two"
+    yield Difference(*named, before, after, wall, cpu, said, why)
+
+
+def _tail_ratio(before: Sequence[float], after: Sequence[float]) -> Ratio | None:
+    """Of p99, from its surest bounds to its surest bounds; None where the samples set none."""
+    of_a, of_b = bounds(before, TAIL), bounds(after, TAIL)
+    if of_a.low is None or of_a.high is None or of_b.low is None or of_b.high is None or of_a.low <= 0:
+        return None
+    middle = nearest_rank(after, TAIL) / nearest_rank(before, TAIL)
+    return Ratio(middle, of_b.low / of_a.high, of_b.high / of_a.low)
 
 
 def _of_streams(variant: str, before: int, after: int) -> Difference:
@@ -136,7 +151,8 @@ def _of_streams(variant: str, before: int, after: int) -> Difference:
 
 
 def _of_starts(variant: str, before: Sequence[Start], after: Sequence[Start], least: float) -> Difference:
-    """By the quickest and the slowest start: few as they are, nothing is surer."""
+    """By the quickest and the slowest start: few as they are, nothing is surer. CPU time denies nothing here: a slower
+    disk takes none."""
     earlier, later = [each.wall_s for each in before], [each.wall_s for each in after]
     wall = _of_extremes(earlier, later)
     cpu = _of_extremes([each.cpu_s for each in before], [each.cpu_s for each in after])

@@ -26,7 +26,7 @@ from edgekit.benchmarks.scenario import Scenario, SingleStream
 from edgekit.bundle import Bundle
 from edgekit.errors import ResultError, SettingsError
 from edgekit.files import write_text
-from edgekit.profile import DeviceProfile
+from edgekit.profile import DeviceProfile, profile_within
 from edgekit.schema import STRICT
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Cell:
 
     bundle: Path
     digest: str
-    profile: str
+    profile: DeviceProfile
     scenario: Scenario
     board: str
     variants: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Cell:
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def __str__(self) -> str:
-        return f"{self.bundle.name} as {self.profile} on {self.board}, {self.scenario.kind}"
+        return f"{self.bundle.name} as {self.profile.name} on {self.board}, {self.scenario.kind}"
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,12 @@ class Sweep:
 
     def cells(self) -> list[Cell]:
         """All of them; `BundleError` or `ProfileError` where something that is named is not there."""
-        for profile in self.profiles:
-            DeviceProfile.load(profile)
+        profiles = [DeviceProfile.load(profile_within(name, Path(self.folder)) or name) for name in self.profiles]
         paths = [Path(self.folder, bundle) for bundle in self.bundles]
         digests = {path: _digest(path) for path in paths}
         return [
             Cell(path, digests[path], profile, scenario, board, self.variants, self.allow_noisy)
-            for path, profile, scenario, board in product(paths, self.profiles, self.scenarios, self.boards)
+            for path, profile, scenario, board in product(paths, profiles, self.scenarios, self.boards)
         ]
 
 
@@ -138,8 +137,9 @@ def sweep(cells: Sequence[Cell], folder: Path | str, client: Client, progress: P
 
 
 def _kept(cell: Cell, folder: Path) -> Outcome | None:
+    """The result that is there already, if it may be shown; one that is INVALID is measured again, as a failure is."""
     path = folder / f"{cell.key}.json"
-    return Outcome(cell, path) if path.exists() else None
+    return Outcome(cell, path) if path.exists() and Result.read(path).validity.valid else None
 
 
 def _check_boards(cells: Iterable[Cell], client: Client) -> None:
@@ -194,7 +194,7 @@ def _bench(cell: Cell, bundle: Bundle) -> Result:
     from edgekit.benchmarks.validity import judge
     from edgekit.benchmarks.watch import Watcher
 
-    given = (bundle, DeviceProfile.load(cell.profile), cell.scenario, cell.variants)
+    given = (bundle, cell.profile, cell.scenario, cell.variants)
     return bench(*given, allow_noisy=cell.allow_noisy, watch=Watcher, judge=judge)
 
 

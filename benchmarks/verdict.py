@@ -130,7 +130,7 @@ def _of_streams(allowed: int, streams: int | None, most: int) -> Finding:
     told = "not measured" if streams is None else f"{streams} cameras held their rate"
     if streams is not None and streams >= allowed:
         outcome = "PASS"
-    elif streams is not None and most < allowed:
+    elif streams is not None and streams >= most:
         told += f", and the search ends at {most}"
     elif streams is not None:
         outcome = "FAIL"

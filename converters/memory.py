@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from edgekit.errors import ConversionError
+from edgekit.errors import ConversionError, EdgekitError
 
 _WORDS = ("can't allocate memory", "bad_alloc", "failed to allocate memory", "out of memory")  # torch, C++, engines
 
@@ -18,8 +18,8 @@ def enough_memory(doing: str, advice: str = "") -> Iterator[None]:
     are kept. A process that the kernel ends for its memory cannot say anything; the next build goes on from there."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        if not _ran_out(error):
+    except Exception as error:  # ONNX Runtime's have no base of their own
+        if isinstance(error, EdgekitError) or not _ran_out(error):
             raise
         raise ConversionError(f"{doing}: no memory left{advice}") from error
 

@@ -165,7 +165,7 @@ def _trips(zone: Path) -> tuple[Trip, ...]:
     for path in in_order(zone, "trip_point_*_temp"):
         celsius = thousandths(path)
         kind = text(path.with_name(path.name.replace("_temp", "_type")))
-        if celsius is not None and kind is not None:
+        if celsius is not None and celsius > 0 and kind is not None:  # -274 is the kernel's "not set"
             trips.append(Trip(kind, celsius))
     return tuple(trips)
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 COPIED_MB = 32  # beyond the caches of any board, and as tinymembench, whose figures the other profiles have
 _ZONES = ("cpu-thermal", "x86_pkg_temp", "soc-thermal", "CPU-therm")  # where a processor's heat is told, best first
-_SMALL_MB = 1024  # boards below it have no room for more than LiteRT
+_SMALL_MB = 768  # of what the kernel leaves: boards below it, of 512 MB, have no room for more than LiteRT
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,9 @@ def _thermal(host: Host, here: str) -> Thermal:
     zone = next((each for each in _ZONES if host.temperatures_c.get(each) is not None), None)
     if zone is None:
         return Thermal()
-    soft = [trip.celsius for trip in host.trips.get(zone, ()) if trip.kind == "passive"]
+    # x86_pkg_temp's passive trips are thresholds that a program may set to be woken by; the chip slows down elsewhere.
+    kinds = () if zone == "x86_pkg_temp" else ("passive",)
+    soft = [trip.celsius for trip in host.trips.get(zone, ()) if trip.kind in kinds]
     hard = [trip.celsius for trip in host.trips.get(zone, ()) if trip.kind in ("hot", "critical")]
     trips = f"{here}: the kernel's trip points of {zone}"
     return Thermal(zone, _figure(min(soft, default=None), trips), _figure(min(hard, default=None), trips))

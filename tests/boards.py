@@ -131,7 +131,7 @@ def intel(model: str, cores: int, khz: Sequence[int], microwatts: int) -> Board:
         | memory(16_190_212)
         | cpufreq(khz, "performance")
         | zone(0, "acpitz", 27_800)
-        | zone(1, "x86_pkg_temp", 52_000)
+        | zone(1, "x86_pkg_temp", 52_000, passive=-274_000)
         | cooling(0, "Processor", 0, 3)
         | cooling(1, "intel_powerclamp", -1, 50)
         | rapl("intel-rapl:0", "package-0", microwatts)

@@ -27,6 +27,8 @@ def pi(tmp_path: Path) -> Path:
         "sys/class/thermal/thermal_zone0/trip_point_0_temp": "110000\n",
         "sys/class/thermal/thermal_zone0/trip_point_1_type": "active\n",
         "sys/class/thermal/thermal_zone0/trip_point_1_temp": "50000\n",
+        "sys/class/thermal/thermal_zone0/trip_point_2_type": "passive\n",
+        "sys/class/thermal/thermal_zone0/trip_point_2_temp": "-274000\n",  # not set
     }
     for core in range(4):
         folder = f"sys/devices/system/cpu/cpu{core}/cpufreq/"

@@ -21,7 +21,7 @@ from edgekit.benchmarks.work import Work
 from edgekit.errors import ResultError
 from edgekit.measure import percentile
 from edgekit.plan import EngineName
-from edgekit.profile import DeviceProfile
+from edgekit.profile import DeviceProfile, profile_names
 from edgekit.schema import STRICT, parse_json
 
 __all__ = ["Baseline", "Measured", "Row", "against_baseline", "baseline_names"]
@@ -104,8 +104,7 @@ def against_baseline(result: Result, model: str, size: str) -> list[Row]:
     """A result's bare engines beside what is known of the same model at the same input size ('224x224') on its board.
 
     `model` is what the bundle holds, in the words of the figures: a bundle does not say that it is a 'MobileNetV2'.
-    Empty where nothing is known of it at that size: no other one is taken instead. Raises ProfileError where the
-    result's profile is none of edgekit's.
+    Empty where nothing is known of it at that size: no other one is taken instead.
     """
     known = [*_measured(result.profile, model, size), *_published(result.profile, model, size)]
     return [*(_row(each, model, size, result) for each in result.variants), *known] if known else []
@@ -134,6 +133,8 @@ def _measured(profile: str, model: str, size: str) -> Iterator[Row]:
 
 
 def _published(profile: str, model: str, size: str) -> Iterator[Row]:
+    if profile not in profile_names():
+        return  # one of the reader's own
     for each in DeviceProfile.load(profile).published:
         if (each.model, each.input) == (model, size):
             source = f"{each.source}; {each.note}" if each.note else each.source

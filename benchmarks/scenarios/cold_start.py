@@ -21,6 +21,8 @@ from edgekit.benchmarks.scenarios.progress import Progress
 from edgekit.benchmarks.scenarios.subject import Subject
 from edgekit.engines.compiled import FOLDER
 from edgekit.errors import EngineError
+from edgekit.probe import as_text
+from edgekit.profile import DeviceProfile
 
 _PATIENCE_S = 300.0
 
@@ -54,19 +56,21 @@ def run_cold_start(
     scenario: ColdStart,
     subjects: Sequence[Subject],
     bundle: Path | str,
-    profile: str,
+    profile: DeviceProfile,
     progress: Progress | None = None,
 ) -> tuple[Executed, ...]:
     """`scenario.starts` of each subject, in turn, after one of each that is not counted: it fills the disk's cache.
 
-    bundle: its path. profile: a device profile's name. A start ends with the answer to one black picture.
+    bundle: its path. A start ends with the answer to one black picture.
     """
     starts: dict[str, list[Start]] = {subject.name: [] for subject in subjects}
     total = (scenario.starts + 1) * len(subjects)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as compiled:
+        board = f"{compiled}/profile.toml"  # as it was given, wherever that came from
+        Path(board).write_text(as_text(profile), encoding="utf-8")
         for turn in range(scenario.starts + 1):
             for i, subject in enumerate(subjects):
-                begun = start(bundle, subject.name, compiled, profile=profile)
+                begun = start(bundle, subject.name, compiled, profile=board)
                 if turn:
                     starts[subject.name].append(begun)
                 if progress is not None:

@@ -63,6 +63,9 @@ class Clip:
 Sight: TypeAlias = Film | Clip
 
 
+BLACK = Film("one black picture", (np.zeros((720, 1280, 3), np.uint8),))  # what a cold start is shown
+
+
 def golden_film(bundle: Bundle) -> Film:
     """The bundle's golden pictures; `BundleError` where it has none."""
     pictures = [each.image for each in bundle.golden()]

@@ -17,6 +17,7 @@ from edgekit.converters.prune.gradients import Gradients, training_gradients
 from edgekit.converters.prune.search import Pruned, Search
 from edgekit.converters.prune.settings import Prune
 from edgekit.converters.quantize.for_onnx import quantize_onnx
+from edgekit.converters.quantize.for_openvino import quantize_openvino
 from edgekit.converters.quantize.for_tflite import quantize_tflite
 from edgekit.converters.steps import StepContext, Stepped
 from edgekit.errors import ConversionError
@@ -24,6 +25,7 @@ from edgekit.errors import ConversionError
 # What is measured: a module as the file that will run.
 Export: TypeAlias = Callable[[nn.Module], Exported]
 
+_QUANTIZERS = {"onnx": quantize_onnx, "openvino": quantize_openvino, "tflite": quantize_tflite}
 _CALIBRATION = 8  # pictures are enough here: how long integers take does not hang on their ranges
 _SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)  # of the multiply-adds, tried in turn for a speed-up
 
@@ -73,8 +75,7 @@ def exporter(step: Prune, context: StepContext) -> Export:
     def make(module: nn.Module) -> Exported:
         made = in_float(module)
         if step.precision == "int8":
-            quantize = quantize_tflite if step.measure == "tflite" else quantize_onnx
-            made = quantize(made, pictures.tensors(made.input))
+            return _QUANTIZERS[step.measure](made, pictures.tensors(made.input))
         return as_openvino(made) if step.measure == "openvino" else made
 
     if step.precision == "float":

@@ -190,7 +190,7 @@ class _Workshop:
 
     def _try(self, what: str, settings: Int8Settings) -> None:
         int8 = quantize_by(self.net, self._look(settings), settings)
-        artifact = openvino_int8(int8) if self.target == "openvino" else int8
+        artifact = openvino_int8(int8, self.net.exported) if self.target == "openvino" else int8
         self.attempts.append((Attempt(what, settings, self.judge(artifact), self._in_float(settings)), artifact))
 
     def _in_float(self, settings: Int8Settings) -> float:

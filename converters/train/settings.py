@@ -147,7 +147,7 @@ _TASKS: Mapping[str, Task] = {
 
 
 def without_effect(step: Loop, task: Task) -> tuple[str, ...]:
-    """Settings of `step` that were given and that training for `task` would ignore."""
+    """Settings of `step` that are not the usual ones and that training for `task` would ignore."""
     usual = {
         each.name: each.default if each.default_factory is MISSING else each.default_factory() for each in fields(step)
     }
@@ -213,5 +213,7 @@ class Distill(Loop):
                 "temperature must be above 0, alpha in 0..1 and feature_weight 0 or more; "
                 f"got {self.temperature}, {self.alpha} and {self.feature_weight}"
             )
+        if self.feature_weight != 1.0 and not self.features:
+            raise ValueError("feature_weight is of features, and none are named; leave it out")
         if self.teacher.start is not None:
             raise ValueError("a teacher has learnt already: give it weights, not start")

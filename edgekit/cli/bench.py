@@ -108,8 +108,10 @@ def run(
 
     settings = {"rounds": rounds, "fps": fps, "seconds": seconds, "window_s": window_s, "most": most}
     asked = _scenario(scenario, settings | {"starts": starts, "minutes": minutes})
-    limits.check(asked)
     _check(scenario, variant or [], classifier, source)
+    _check_limits(limits, asked)
+    if known_as is not None and html is None:
+        raise typer.BadParameter("--as is for the page: name one with --html")
     for path in filter(None, (html, markdown, None if json == Path("-") else json)):
         show.check_place(path)
     with ExitStack() as opened:
@@ -183,9 +185,23 @@ def _check(kind: str, variants: list[str], classifier: Path | None, source: str 
 def _known(found: Result, bundle: Bundle, model: str) -> list[Row]:
     """What is known of the model at the bundle's input size on the result's board."""
     from edgekit.benchmarks.baselines import against_baseline
+    from edgekit.cli import show
 
     spec = bundle.manifest.variants[0].input
-    return against_baseline(found, model, f"{spec.width}x{spec.height}")
+    size = f"{spec.width}x{spec.height}"
+    known = against_baseline(found, model, size)
+    if not known:
+        show.err.print(f"nothing is known of '{model}' at {size} with profile '{found.profile}'", soft_wrap=True)
+    return known
+
+
+def _check_limits(limits: Limits, scenario: Scenario) -> None:
+    from edgekit.errors import SettingsError
+
+    try:
+        limits.check(scenario)
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _write(found: Result, json: Path | None, markdown: Path | None) -> None:
@@ -206,5 +222,10 @@ def _print(found: Result, to_stdout: bool) -> None:
 
     if to_stdout:
         show.table(title(found), columns(found), rows(found), left=3)
+    validity = found.validity
+    told = [("INVALID", validity.invalid), ("allowed", validity.allowed), ("warning", validity.warnings)]
+    for word, reasons in told:
+        for reason in reasons:
+            show.err.print(f"{word}: {reason}", soft_wrap=True)
     for name, why in found.not_run.items():
         show.err.print(f"{name} was not run: {why}", soft_wrap=True)

@@ -35,7 +35,8 @@ def compare(
     at different times, so what the machine does by itself counts against a difference; the variants of one result took
     turns and can be told apart more finely.
 
-    Exit codes: 0 all the same or faster; 1 something slower, or an error; 2 nothing slower and something unclear.
+    Exit codes: 0 all the same or faster; 1 something slower, or an error; 2 nothing slower and something unclear, where
+    an unclear p99 does not count: to call two the same takes some ten thousand samples.
     """
     import json as json_
 

@@ -29,7 +29,8 @@ from edgekit.supervisor.settings import CameraSettings
 
 log = logging.getLogger(__name__)
 
-_ROWS = 60  # or up to twice as many go into the digest: a picture that is stuck is stuck in those too
+_ROWS = 60  # or more go into the digest: a picture that is stuck is stuck in those too
+_APART = 16  # at most: a macroblock, the least that a video's encoder changes
 _DOTS = 16  # every 16th pixel of every other one of them goes into the brightness
 
 
@@ -130,7 +131,7 @@ def _frames(source: Source, camera: CameraSettings, ring: Ring) -> Iterator[dict
 
 def facts(frame: Frame, number: int) -> dict[str, Any]:
     """What the supervisor needs to know of a frame, to believe it or not; see `camera.Facts`."""
-    rows = np.ascontiguousarray(frame.image[:: max(1, frame.height // _ROWS)])
+    rows = np.ascontiguousarray(frame.image[:: min(_APART, max(1, frame.height // _ROWS))])
     dots = rows[::2, ::_DOTS]
     return {
         "number": number,

@@ -85,7 +85,7 @@ class Process:
         self.stderr = reading
         self._words: deque[str] = deque(maxlen=5)
         self._rest = b""
-        self._gone = self._killed = self._silent = False
+        self._gone = self._killed = self._silent = self._asked_last = False
         self._gone_at: float | None = None
         self._heard_at = self._polled_at = float("-inf")
 
@@ -140,6 +140,10 @@ class Process:
         if status is None:
             patient = self._killed or self._gone_at is None or now - self._gone_at < _ENDING_S
             return None if patient else "its process no longer listens"
+        if self._silent and not self._gone and not self._asked_last:
+            self._asked_last = True  # it may have said why after the wait was over: that is heard first
+            self._silent = False
+            return None
         self._listen()
         words = f": {self._words[-1]}" if self._words else ""
         if status < 0:

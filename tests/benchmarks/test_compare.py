@@ -188,6 +188,15 @@ def test_what_neither_result_tells_is_said():
     assert set(mute) - set(known) == {"governor", "isa"}
 
 
+def test_a_tail_that_cpu_time_denies_is_not_slower():
+    """A neighbour had the core in the second run: 10 ms of CPU time in both."""
+    before, after = (whole(ms, seed, cpu=10.0) for ms, seed in ((10.0, 1), (13.0, 2)))
+    found = compare(result(before), result(after))
+
+    assert {each.change for each in found.differences} == {"unclear"}
+    assert found.exit_code == 2
+
+
 def test_of_an_invalid_run_nothing_is_said():
     throttled = result(whole(20.0, 2), validity=Validity(invalid=("the board throttled",)))
     found = compare(result(whole(10.0, 1)), throttled)

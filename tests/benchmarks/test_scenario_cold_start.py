@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tiny import golden_bundle
 
@@ -34,6 +36,14 @@ def test_variants_start_in_turn_and_a_start_is_import_then_load_then_answer(bund
         assert 0 < begun.import_s < begun.import_s + begun.load_s < begun.wall_s
         assert begun.cpu_s > 0
         assert 10 < begun.peak_mb < 1000
+
+
+def test_a_board_of_ones_own_and_a_bundle_without_golden_frames_start_as_well(tmp_path):
+    own = replace(DeviceProfile.load("generic"), name="my-board")
+    with Bundle.open(golden_bundle(tmp_path / "tiny.ekb", golden=0)) as opened:
+        found = bench(opened, own, ColdStart(starts=1), variants=["onnx-float"])
+    assert (found.profile, found.source) == ("my-board", "one black picture")
+    assert found.variants[0].starts[0].cpu_s > 0
 
 
 def test_nothing_is_below_the_interpreter_with_numpy_and_opencv(bundle):

@@ -16,6 +16,7 @@ from edgekit.benchmarks.sweep import Cell, read_sweep, sweep
 from edgekit.bundle import Bundle
 from edgekit.errors import BundleError, SettingsError
 from edgekit.measure import Rounds
+from edgekit.profile import DeviceProfile
 
 distributed = pytest.importorskip("distributed", reason="edgekit[sweep] is not installed")
 
@@ -62,7 +63,10 @@ def cell(bundle: Path, board: str, seed: int = 0, **changes) -> Cell:
     with Bundle.open(bundle) as opened:
         digest = opened.digest
     scenario = SingleStream(replace(QUICK.rounds, seed=seed))
-    return replace(Cell(bundle, digest, "generic", scenario, board, ("onnx-float",), allow_noisy=True), **changes)
+    return replace(
+        Cell(bundle, digest, DeviceProfile.load("generic"), scenario, board, ("onnx-float",), allow_noisy=True),
+        **changes,
+    )
 
 
 def test_each_board_measures_one_cell_at_a_time_and_only_its_own(bundle, client, tmp_path):
@@ -116,7 +120,7 @@ def test_the_key_changes_with_everything_that_decides_a_result_and_with_nothing_
     usual = cell(bundle, "pi5")
     others = [
         replace(usual, digest="0" * 64),
-        replace(usual, profile="raspberry-pi-5"),
+        replace(usual, profile=DeviceProfile.load("raspberry-pi-5")),
         replace(usual, scenario=SingleStream()),
         replace(usual, board="pi4"),
         replace(usual, variants=()),

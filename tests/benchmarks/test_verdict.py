@@ -96,7 +96,14 @@ def test_of_a_sustained_load_the_end_is_judged():
 
 @pytest.mark.parametrize(
     ("streams", "most", "outcome"),
-    [(4, 64, "PASS"), (5, 64, "PASS"), (3, 64, "FAIL"), (3, 3, "INCONCLUSIVE"), (None, 64, "INCONCLUSIVE")],
+    [
+        (4, 64, "PASS"),
+        (5, 64, "PASS"),
+        (3, 64, "FAIL"),
+        (3, 3, "INCONCLUSIVE"),
+        (2, 3, "FAIL"),
+        (None, 64, "INCONCLUSIVE"),
+    ],
 )
 def test_so_many_cameras_must_hold_their_rate(streams, most, outcome):
     assert judged(executed(streams=streams), Streams(most=most), min_streams=4).outcome == outcome

@@ -300,7 +300,7 @@ def test_openvino_computes_an_activation_within_the_convolutions_kernel_and_more
     """Beside the convolutions one operator in 8 bits is left, which makes floats of the picture."""
     float_file = to_onnx(Swish(activation).eval(), spec)
     int8 = quantize_onnx(float_file, raw_pictures[:8])
-    fused, as_it_is = openvino_int8(int8).artifact, as_openvino(int8).artifact
+    fused, as_it_is = openvino_int8(int8, float_file).artifact, as_openvino(int8).artifact
     assert coverage_of(fused) == Coverage(3, 3)
     assert computing(fused) == ["Convolution"] * 3 + ["Subgraph"]
     seen = raw_pictures[8:]
@@ -310,9 +310,29 @@ def test_openvino_computes_an_activation_within_the_convolutions_kernel_and_more
 def test_what_an_addition_reads_as_well_stays_rounded_for_openvino(
     spec: InputSpec, raw_pictures: list[np.ndarray]
 ) -> None:
-    net = Swish(nn.SiLU, skips=True).eval()
-    int8 = quantize_onnx(to_onnx(net, spec), raw_pictures[:8])
-    assert len(computing(openvino_int8(int8).artifact)) > 4
+    float_file = to_onnx(Swish(nn.SiLU, skips=True).eval(), spec)
+    int8 = quantize_onnx(float_file, raw_pictures[:8])
+    assert len(computing(openvino_int8(int8, float_file).artifact)) > 4
+
+
+class Clipped(nn.Module):
+    """What an activation reads, or gives, is clipped, of which the quantizer makes the range of a rounding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.last = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x).relu()
+        z = self.second(y * y.sigmoid())
+        return self.last(z * z.sigmoid().clamp(0.4, 0.6))
+
+
+def test_a_rounding_that_clips_as_well_stays_for_openvino(spec: InputSpec, raw_pictures: list[np.ndarray]) -> None:
+    float_file = to_onnx(Clipped().eval(), spec)
+    for int8 in (quantize_openvino(float_file, raw_pictures[:8]), quantize_onnx(float_file, raw_pictures[:8])):
+        assert likeness(float_file.artifact, int8.artifact, raw_pictures[8:]) > 0.9995  # 0.9985 without the clips
 
 
 def computing(artifact: Artifact) -> list[str]:

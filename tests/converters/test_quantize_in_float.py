@@ -22,9 +22,10 @@ def swish(spec: InputSpec, raw_pictures: list[np.ndarray]) -> dict[Format, Expor
     """MobileNetV3's trouble, twice: a hard swish between convolutions. ONNX Runtime makes two operators of it."""
     layers = [nn.Conv2d(3, 8, 3), nn.Hardswish(), nn.Conv2d(8, 8, 3), nn.Hardswish(), nn.Conv2d(8, 4, 1)]
     net = nn.Sequential(*layers).eval()
-    onnx = quantize_onnx(to_onnx(net, spec), raw_pictures[:4])
+    float_file = to_onnx(net, spec)
+    onnx = quantize_onnx(float_file, raw_pictures[:4])
     tflite = quantize_tflite(to_tflite(net, spec), raw_pictures[:4])
-    return {"onnx": onnx, "openvino": openvino_int8(onnx), "tflite": tflite}
+    return {"onnx": onnx, "openvino": openvino_int8(onnx, float_file), "tflite": tflite}
 
 
 @pytest.mark.parametrize(("target", "kind"), [("onnx", "HardSigmoid"), ("tflite", "HARD_SWISH")])

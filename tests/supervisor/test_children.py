@@ -273,6 +273,19 @@ def test_a_child_that_was_silent_while_somebody_waited_is_not_asked_what_it_said
     assert [message["kind"] for message in child.receive()] == ["ready"]
 
 
+def test_what_a_child_says_after_the_wait_and_dies_of_is_heard(start):
+    child = start()
+    child.waited([])
+    assert child.receive() == []
+    select.select(child.filenos(), [], [], 20)
+    os.kill(child.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    child._polled_at = float("-inf")
+    assert child.ended() is None
+    assert [message["kind"] for message in child.receive()] == ["ready"]
+    assert "SIGKILL" in child.ended()
+
+
 def test_the_end_of_a_child_that_was_silent_is_seen_all_the_same(start):
     child = start()
     hear(child)
