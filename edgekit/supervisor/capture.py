@@ -29,8 +29,9 @@ from edgekit.supervisor.settings import CameraSettings
 
 log = logging.getLogger(__name__)
 
-_ROWS = 60  # or more go into the digest: a picture that is stuck is stuck in those too
-_APART = 16  # at most: a macroblock, the least that a video's encoder changes
+# Every 8th row goes into the digest, of a small picture more: one that is stuck is stuck in those too. No fewer, for
+# what stands still is the same bytes in each picture of a video, and a thing that moves must cross one of them.
+_APART, _ROWS = 8, 60
 _DOTS = 16  # every 16th pixel of every other one of them goes into the brightness
 
 
