@@ -22,6 +22,8 @@ from data import PICTURES, write_demo_data
 from edgekit.benchmarks.bench import bench
 from edgekit.benchmarks.report import sections
 from edgekit.benchmarks.scenario import SingleStream
+from edgekit.benchmarks.validity import judge
+from edgekit.benchmarks.watch import Watcher
 from edgekit.bundle import Bundle
 from edgekit.cli import show
 from edgekit.converters.build import Built, build
@@ -71,7 +73,8 @@ def main() -> None:
     for name in built:
         with Bundle.open(out / f"{name}.ekb") as bundle, show.progress() as tell:
             quick = SingleStream(Rounds(rounds=10))
-            page += sections(bench(bundle, DeviceProfile.load("generic"), quick, progress=tell), bundle)
+            measured = bench(bundle, DeviceProfile.load("generic"), quick, progress=tell, watch=Watcher, judge=judge)
+            page += sections(measured, bundle)
     index = out / "index.html"
     lead = "Two small models, built, proven, run on a rendered shelf and measured on this machine, by one command."
     write_text(index, render("edgekit demo", lead, page))
