@@ -37,8 +37,9 @@ check: $(READY)  ## format, lint, types, and which way imports point
 reliability: $(READY)  ## every fault rig, with the numbers of the tests; LONG=--long for those of README
 	$(BIN)/python -m edgekit.benchmarks.reliability $(LONG)
 
-bench: $(READY)  ## the speed table of README, from interleaved runs on this host
-	$(BIN)/python -m edgekit.benchmarks.speed $(addprefix --bundle ,$(wildcard out/yolox-nano-*.ekb))
+bench: $(READY)  ## the speed table of README, from interleaved runs on this host, of those of its bundles that were built
+	$(BIN)/python -m edgekit.benchmarks.speed $(addprefix --bundle ,$(wildcard out/yolox-nano-320.ekb out/yolox-nano-640.ekb out/peers/*.ekb)) \
+	    $(addprefix --classifier ,$(wildcard out/grocery-0.35.ekb))
 
 peers: $(READY)  ## edgekit beside Ultralytics, Model API, benchmark_app and a plain script; INSTALL=--install makes their environments
 	$(BIN)/python -m edgekit.benchmarks.peers $(INSTALL)

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import pytest
+import small_nets
 import torch
 import torch.nn.functional as F
 from small_nets import SPEC as IMAGENET
@@ -51,20 +52,8 @@ class TinyClassifier(nn.Module):
 
 
 def settled(net: nn.Module) -> nn.Module:
-    """With batch statistics as training would leave them, so that activations are of the size that real ones are."""
-    torch.manual_seed(0)
-    for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight)
-            if layer.bias is not None:
-                nn.init.normal_(layer.bias, 0, 0.3)
-        elif isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, 0, 0.3)
-    with torch.no_grad():
-        for _ in range(10):
-            net.train()(torch.randn(8, 3, IMAGENET.height, IMAGENET.width))
-    return net.eval()
+    """With batch statistics good enough to quantize by: activations are of the size that real ones are."""
+    return small_nets.settled(net, batches=10, pictures=8)
 
 
 def pictures(count: int, spec: InputSpec = IMAGENET) -> list[np.ndarray]:

@@ -16,8 +16,8 @@ def conv(inside: int, outside: int, size: int = 3, stride: int = 1, groups: int 
     return nn.Sequential(layer, nn.BatchNorm2d(outside), nn.ReLU6())
 
 
-def settled(net: nn.Module) -> nn.Module:
-    """With the same weights each time, and batch statistics as training would leave them."""
+def settled(net: nn.Module, batches: int = 3, pictures: int = 4) -> nn.Module:
+    """With the same weights each time, and batch statistics as training would leave them after so many batches."""
     torch.manual_seed(0)
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
@@ -28,8 +28,8 @@ def settled(net: nn.Module) -> nn.Module:
             nn.init.uniform_(layer.weight, 0.5, 1.5)
             nn.init.normal_(layer.bias, 0, 0.3)
     with torch.no_grad():
-        for _ in range(3):
-            net.train()(torch.randn(4, 3, SPEC.height, SPEC.width))
+        for _ in range(batches):
+            net.train()(torch.randn(pictures, 3, SPEC.height, SPEC.width))
     return net.eval()
 
 
