@@ -111,9 +111,8 @@ def _neighbours(environment: Environment, looks: Sequence[Look], executed: Seque
 
 
 def _interference(executed: Sequence[Executed]) -> Iterator[Finding]:
-    """Of what ran on the CPU: for an accelerator it waits by design."""
     for each in executed:
-        index = interference(each) if each.device == "cpu" else None
+        index = interference(each)
         if index is not None and index > FLAGGED:
             severity: Severity = "noisy" if index > REFUSED else "warning"
             yield severity, f"{each.variant} waited for its cores: wall over CPU time is {index:.2f}"
