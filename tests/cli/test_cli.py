@@ -13,7 +13,7 @@ COMMANDS = ("build", "inspect", "verify", "run", "bench", "plan", "profiles", "d
 
 
 def edgekit(*arguments, cwd=None):
-    command = [sys.executable, "-c", "from edgekit.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgekit", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
