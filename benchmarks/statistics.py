@@ -36,7 +36,8 @@ PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 @dataclass(frozen=True)
 class Bounds:
-    """Between which a true figure lies, each bound at `CONFIDENCE`. None: the samples set no bound on that side.
+    """Between which a true figure lies, each bound at `CONFIDENCE` where this module gave it. None: the samples set no
+    bound on that side.
 
     independent: as how many independent samples they count.
     """

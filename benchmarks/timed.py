@@ -43,12 +43,11 @@ def judged_frames(frames: Frames, scenario: Scenario) -> Frames:
     return replace(tail, arrived=len(tail.at_s) + dropped, dropped=dropped)
 
 
-def missed_frames(frames: Frames, fps: float) -> Array:
+def missed_frames(frames: Frames, fps: float, turn_s: float = math.inf) -> Array:
     """How many frames were dropped just before each one that was answered, (n,): those between the moments at which the
-    two were due, as far as the one before was still being answered. A pause in which another variant had its turn
-    drops nothing. fps 0: frames came when they were asked for, and none was dropped."""
-    age_s = np.array(frames.age_ms) / 1000
-    due = np.array(frames.at_s) - age_s
-    between = np.rint(np.diff(due, prepend=due[:1]) * fps) - 1
-    missed: Array = np.clip(between, 0.0, np.ceil(np.concatenate([[0.0], age_s[:-1]]) * fps)[: len(due)])
+    two were due. turn_s: how long a variant's turn is where several take turns; what is farther apart has a pause
+    between, which drops nothing. fps 0: frames came when they were asked for, and none was dropped."""
+    due = np.array(frames.at_s) - np.array(frames.age_ms) / 1000
+    apart_s = np.diff(due, prepend=due[:1])
+    missed: Array = np.where(apart_s > turn_s, 0.0, np.maximum(np.rint(apart_s * fps) - 1, 0.0))
     return missed

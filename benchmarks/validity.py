@@ -15,7 +15,7 @@ from statistics import fmean, median
 from typing import Literal, TypeAlias
 
 from edgekit.benchmarks.environment import Environment
-from edgekit.benchmarks.interference import FLAGGED, REFUSED, interference
+from edgekit.benchmarks.interference import FLAGGED, REFUSED, interference, windows
 from edgekit.benchmarks.result import Executed
 from edgekit.benchmarks.watch import Look, Validity
 from edgekit.host import HELD, STRAINED, unsteady
@@ -97,13 +97,17 @@ def _turbo_falls(mhz: Sequence[float], limits: Sequence[float]) -> bool:
 
 def _neighbours(environment: Environment, looks: Sequence[Look], executed: Sequence[Executed]) -> Iterator[Finding]:
     """Others that leave too few cores for the threads that were measured contend; with fewer they still share caches,
-    memory and heat."""
-    told = [look.others_cpu for look in looks if look.others_cpu is not None]
-    others, cores = fmean(told) if told else 0.0, environment.cores or environment.cores_allowed
+    memory and heat. The worst minute counts."""
+    told = [(look.at_s, look.others_cpu) for look in looks if look.others_cpu is not None]
+    by_window: dict[float, list[float]] = {}
+    for window, (_, busy) in zip(windows([at for at, _ in told]), told, strict=True):
+        by_window.setdefault(window, []).append(busy)
+    others = max((fmean(each) for each in by_window.values()), default=0.0)
+    cores = environment.cores or environment.cores_allowed
     threads = max((each.threads for each in executed if each.device == "cpu"), default=1)
     if others <= OTHERS:
         return
-    text = f"other processes kept {others:.1f} of {cores} cores busy"
+    text = f"other processes kept {others:.1f} of {cores} cores busy" + (" for a minute" if len(by_window) > 1 else "")
     if others + threads > cores + OTHERS:
         yield "noisy", f"{text}, and {threads} thread{'s' if threads > 1 else ''} were measured"
     else:

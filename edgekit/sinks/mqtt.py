@@ -111,6 +111,7 @@ class MqttSink(Reporting):
         if not device or _NOT_IN_A_TOPIC.search(device):
             raise ValueError(f"a device's name is part of topics: no '/', '+' or '#'; got '{device}'")
         self.name = name
+        self.ack_timeout_s = settings.ack_timeout_s
         self._settings = settings
         self._topic = f"{settings.prefix}/{device}"
         self._health = Health(name, log)
@@ -130,14 +131,20 @@ class MqttSink(Reporting):
         self._client = open_client(settings, f"edgekit-{device}")
         self._connect()
 
+    @property
+    def reason(self) -> str:
+        """While the broker's access list forbids events, they go on being sent: whoever keeps it may allow them."""
+        return super().reason or (self._denied and f"the broker does not take events: {self._denied}")
+
     def send(self, row: Row) -> None:
         if not self.up:
             if self._is_deaf:
                 self._subscribe()  # whoever keeps the broker may have allowed it since
             raise SinkDown(self.reason)
         if row.seq in self._mids:
-            self._give_up_if_stalled()
             return
+        if not self._mids:
+            self._moved_at = time.monotonic()
         kind = _NOT_IN_A_TOPIC.sub("_", str(json.loads(row.json)["type"]))
         sent = self._client.publish(
             f"{self._topic}/events/{kind}", row.json, qos=1, properties=event_properties(self._settings.version)
@@ -154,6 +161,7 @@ class MqttSink(Reporting):
     def acked(self) -> list[int]:
         self._revive()
         taken = self._taken()
+        self._give_up_if_stalled()
         return taken if self._settings.ack == "broker" else self._acknowledged()
 
     def refused(self) -> list[int]:
@@ -227,9 +235,9 @@ class MqttSink(Reporting):
 
     def _give_up_if_stalled(self) -> None:
         """Nothing may be sent again on a connection that is open (MQTT 5, 4.4), so it is ended."""
-        if time.monotonic() - self._moved_at < self._settings.ack_timeout_s:
+        if not self.up or not self._mids or time.monotonic() - self._moved_at < self.ack_timeout_s:
             return
-        self._health.is_down(f"the broker acknowledged nothing for {self._settings.ack_timeout_s:g} s")
+        self._health.is_down(f"the broker acknowledged nothing for {self.ack_timeout_s:g} s")
         self._hang_up()
 
     def _revive(self) -> None:

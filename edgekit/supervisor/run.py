@@ -101,9 +101,7 @@ class _Box:
             self.sinks = open_sinks(settings.sinks, settings.device, opened)
             names = [sink.name for sink in self.sinks]
             outbox = opened.enter_context(Outbox(self.state / "outbox.db", names, settings.events.limits))
-            self.relays = [
-                Relay(outbox, sink, time.monotonic, backoff=Backoff(0.5, 30.0, random.Random())) for sink in self.sinks
-            ]
+            self.relays = [open_relay(outbox, sink) for sink in self.sinks]
             self.supervisor = Supervisor(
                 settings, self._ports(outbox), self.variants, self._budget_s(), self._ladder(), self._last_good()
             )
@@ -339,6 +337,14 @@ def open_sinks(settings: SinkSettings, device: str, opened: ExitStack) -> list[S
     for sink in sinks:
         opened.callback(sink.close)
     return sinks
+
+
+def open_relay(outbox: Outbox, sink: Sink) -> Relay:
+    """A sink's relay, which waits for arrivals as long as the sink's settings say, where they say it."""
+    backoff = Backoff(0.5, 30.0, random.Random())
+    if isinstance(sink, MqttSink):
+        return Relay(outbox, sink, time.monotonic, backoff, ack_timeout_s=sink.ack_timeout_s)
+    return Relay(outbox, sink, time.monotonic, backoff)
 
 
 def _for_inference(settings: Unattended, profile: DeviceProfile) -> Unattended:

@@ -118,7 +118,17 @@ def test_an_unclear_tail_alone_leaves_the_exit_code_at_same():
 
 @pytest.mark.parametrize(
     ("before", "after", "said"),
-    [(4, 4, "same"), (4, 5, "same"), (4, 6, "faster"), (4, 2, "slower"), (20, 22, "same"), (20, 17, "slower")],
+    [
+        (4, 4, "same"),
+        (4, 5, "unclear"),
+        (4, 6, "faster"),
+        (4, 2, "slower"),
+        (2, 1, "unclear"),
+        (1, 0, "slower"),
+        (0, 1, "faster"),
+        (20, 22, "unclear"),
+        (20, 17, "slower"),
+    ],
 )
 def test_stream_density_is_good_to_one_camera_and_to_a_tenth_of_many(before, after, said):
     before, later = (result(executed(streams=streams), scenario=Streams()) for streams in (before, after))

@@ -42,6 +42,14 @@ def test_the_frames_of_a_camera_have_an_index_too():
     assert interference(executed(frames=frames([10.0] * 100))) == 1.0
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_neighbour_in_the_last_minute_of_ten_is_not_diluted(threads):
+    ran = frames([10.0] * 8100 + [22.0] * 900)
+    measured = executed(threads=threads, frames=replace(ran, cpu_ms=(10.0,) * 9000))
+
+    assert interference(measured) == pytest.approx(2.2, rel=0.01)
+
+
 @pytest.mark.parametrize("measured", [executed(streams=3), executed(whole=samples([1.0] * 20, [0.0] * 20))])
 def test_what_has_no_cpu_time_has_no_index(measured):
     assert interference(measured) is None

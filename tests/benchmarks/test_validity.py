@@ -163,6 +163,14 @@ def test_neighbours_who_leave_too_few_cores_are_refused(pi, others, threads, sev
     assert [text.startswith(said) for text in validity.warnings] == ([True] if severity == "warning" else [])
 
 
+def test_neighbours_of_one_minute_are_not_diluted_by_nine_others(pi):
+    looks = seconds(pi, 600)
+    looks[-60:] = [replace(look, others_cpu=4.0) for look in looks[-60:]]
+    assert judge(pi, looks, [ONE]).invalid == (
+        "other processes kept 4.0 of 4 cores busy for a minute, and 1 thread were measured",
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "valid", "said"),
     [

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import pytest
 from made import executed, frames, noise, result, samples
+from null_subject import FILM, null_subject
 
 from edgekit.benchmarks.limits import Limits
 from edgekit.benchmarks.result import Start
 from edgekit.benchmarks.scenario import Camera, ColdStart, SingleStream, Streams, Sustained
+from edgekit.benchmarks.scenarios.clock import FakeTime
+from edgekit.benchmarks.scenarios.sustained import run_sustained
+from edgekit.benchmarks.timed import missed_frames
 from edgekit.benchmarks.verdict import exit_code, verdict
 from edgekit.benchmarks.watch import Validity
 from edgekit.errors import ResultError, SettingsError
@@ -78,7 +85,33 @@ def test_a_pause_between_two_turns_of_a_variant_is_no_drop():
     both = frames(noise(10, 0.02, 900))
     both = type(both)(first.at_s + later, first.frame_ms * 2, first.cpu_ms * 2, first.age_ms * 2, {}, 900, 0)
 
-    assert judged(executed(frames=both), CAMERA, max_drop=0.01).outcome == "PASS"
+    two = result(executed(frames=both), executed("onnx-float", frames=both), scenario=CAMERA)
+
+    assert missed_frames(both, 15, turn_s=15).sum() == 0
+    assert exit_code(verdict(two, Limits(max_drop=0.01))) == 0
+
+
+def test_what_a_sustained_load_dropped_is_all_that_its_camera_counted_in_the_last_minute():
+    """The loop is quick and is woken late, once in a hundred times: then no answer hides the drops."""
+    time, slept = FakeTime(), itertools.count(1)
+    clock = replace(time.clock, sleep=lambda s: time.sleep(s + (0.6 if next(slept) % 100 == 0 else 0.0)))
+    (measured,) = run_sustained(Sustained(fps=15), [null_subject(10, time.sleep)], FILM, clock)
+    frames = measured.frames
+
+    assert frames.dropped > 600
+    assert missed_frames(frames, 15).sum() == frames.dropped
+    assert judged(measured, Sustained(fps=15), max_drop=0.05).outcome != "PASS"
+
+
+def test_slow_frames_of_one_thread_that_computed_in_time_are_no_failure_of_the_variant():
+    cpu = noise(20, 0.02, 2000)
+    wall = [3 * ms if i % 25 == 0 else ms for i, ms in enumerate(cpu)]
+    beside, slow = (executed(whole=samples(wall, each)) for each in (cpu, wall))
+
+    assert judged(beside, SingleStream(), p99_ms=33).outcome == "INCONCLUSIVE"
+    assert "others had the core" in str(judged(beside, SingleStream(), p99_ms=33).findings[0])
+    assert judged(slow, SingleStream(), p99_ms=33).outcome == "FAIL"
+    assert judged(replace(beside, threads=2), SingleStream(), p99_ms=33).outcome == "FAIL"
 
 
 def test_the_age_of_frames_has_a_limit_of_its_own():
