@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
@@ -77,7 +77,7 @@ def bench(
     if isinstance(scenario, Sustained) and not variants:
         variants = (choose(bundle, profile, plans=_UNPLANNED).variant.name,)
     with ExitStack() as opened:
-        sight = _sight(bundle, scenario, source)
+        sight = opened.enter_context(closing(_sight(bundle, scenario, source)))
         recognise = None if classifier is None else opened.enter_context(_open_classifier(classifier, profile, sight))
         tasks, not_run = _open_tasks(bundle, profile, variants, opened)
         subjects = [Subject(name, task, _pipeline(task, recognise, clock)) for name, task in tasks.items()]
@@ -99,7 +99,7 @@ def bench(
         looks=looks,
         validity=validity,
         classifier=None if classifier is None else (classifier.manifest.name, classifier.digest),
-        source=sight.name,
+        source=(sight.in_memory if _from_memory(scenario) else sight).name,
         not_run=not_run,
     )
 
@@ -129,6 +129,11 @@ def _sight(bundle: Bundle, scenario: Scenario, source: str | None) -> Sight:
     if isinstance(scenario, ColdStart):
         return BLACK
     return golden_film(bundle) if source is None else open_sight(source)
+
+
+def _from_memory(scenario: Scenario) -> bool:
+    """Back to back, frames are not decoded while they are measured."""
+    return isinstance(scenario, SingleStream) or (isinstance(scenario, Sustained) and scenario.fps is None)
 
 
 def _check(bundle: Bundle, scenario: Scenario, classifier: Bundle | None, source: str | None) -> None:

@@ -7,7 +7,7 @@ through shared memory; what that copy costs is not in here. FFmpeg may use furth
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 
 from edgekit.benchmarks.scenarios.cameras import Cameras, Due, Taken
@@ -17,20 +17,49 @@ from edgekit.frames import Frame, Image
 from edgekit.runtime.sources import open_source
 
 
+class Reel:
+    """A video file picture by picture; one that ends is begun again. It stays open, so that it can go on later."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._pictures = _over_and_over(address)
+        self._ahead: Image | None = None
+        self._next = 0
+
+    def wind(self, number: int) -> None:
+        """Open it, so that the next picture is the one of that number; what lies between is decoded."""
+        if number < self._next:
+            self.close()
+            self._pictures, self._ahead, self._next = _over_and_over(self._address), None, 0
+        while self._next < number:
+            self.picture()
+        if self._next == 0 and self._ahead is None:
+            self._ahead = next(self._pictures)
+
+    def picture(self) -> Image:
+        self._next += 1
+        image, self._ahead = self._ahead, None
+        return next(self._pictures) if image is None else image
+
+    def close(self) -> None:
+        self._pictures.close()
+
+
 class PlayedCameras(Cameras):
-    """Opened in its `with` block; the first frame is due when the iteration begins. A file that ends is begun again.
+    """Their reels, one each, are wound to the picture `first` in its `with` block; the first frame is due when the
+    iteration begins. The reels are the caller's to close.
 
     A decoder that cannot keep up falls behind, which is in `capture_ms` and in the frames' age. clock: only its `now`
     is asked, since the threads wait in real time.
     """
 
-    def __init__(self, address: str, due: Due, clock: Clock, first: int = 0) -> None:
+    def __init__(self, reels: Sequence[Reel], due: Due, clock: Clock, first: int = 0) -> None:
         self.arrived = [0] * due.streams
         self.dropped = [0] * due.streams
         self._due = due
         self._now = clock.now
         self._first = first
-        self._pictures = [_over_and_over(address) for _ in range(due.streams)]
+        self._reels = reels
         self._changed = threading.Condition()
         self._waiting: dict[int, Taken] = {}
         self._playing = due.streams
@@ -39,8 +68,8 @@ class PlayedCameras(Cameras):
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> PlayedCameras:
-        for pictures in self._pictures:
-            next(pictures)  # opened and warm before anything is due
+        for reel in self._reels:
+            reel.wind(self._first)  # opened and warm before anything is due
         return self
 
     def __exit__(
@@ -49,8 +78,6 @@ class PlayedCameras(Cameras):
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        for pictures in self._pictures:
-            pictures.close()
 
     def __iter__(self) -> Iterator[Taken]:
         started, turn = self._now(), 0
@@ -78,7 +105,7 @@ class PlayedCameras(Cameras):
                 due_at = started + self._due.at(camera, number)
                 if self._stop.wait(max(0.0, due_at - self._now())):
                     return
-                image = next(self._pictures[camera])
+                image = self._reels[camera].picture()
                 frame = Frame(image, self._first + number, due_at, f"camera {camera}")
                 self._put(Taken(camera, frame, (self._now() - due_at) * 1e3))
             self._stop.wait(max(0.0, started + self._due.at(camera, self._due.frames) - self._now()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -140,12 +141,41 @@ def test_a_video_is_decoded_while_it_plays_and_begun_again_at_its_end(clip):
     assert all(age >= capture for age, capture in zip(frames.age_ms, frames.stages_ms["capture"], strict=True))
 
 
+def shown(sight, due, first):
+    with sight.cameras(due, REAL, first) as cameras:
+        taken = list(cameras)
+        assert len(taken) == due.frames * due.streams - sum(cameras.dropped)
+    return {(each.camera, each.frame.index): round(each.frame.image.mean() / 20) for each in taken}
+
+
+def test_a_video_goes_on_in_the_next_turn_and_a_camera_that_joins_or_begins_again_sees_the_same(clip):
+    with closing(open_sight(str(clip))) as sight:
+        seen = shown(sight, Due(50, 0.1), 3)
+        seen |= shown(sight, Due(50, 0.1, streams=2), 8)
+        again = shown(sight, Due(50, 0.1), 3)
+
+    assert {picture for _, picture in seen} >= {4, 6, 9, 11}
+    assert all(level == index % 8 for (_, index), level in (seen | again).items())
+
+
 def test_a_video_that_goes_away_while_it_plays_is_an_error_and_not_an_end(clip):
     sight = open_sight(str(clip))
     with sight.cameras(Due(100, 1), REAL) as cameras:
         clip.unlink()
         with pytest.raises(SourceError, match=r"aisle\.mp4"):
             list(cameras)
+
+
+def test_a_source_is_known_by_what_it_shows_and_says_where_that_is_not_all(clip, monkeypatch):
+    whole = open_sight(str(clip)).in_memory.name
+    monkeypatch.setattr(films, "_MOST_BYTES", 3 * 48 * 64 * 3)
+    part = open_sight(str(clip))
+    assert whole.startswith("aisle.mp4 (sha256 ")
+    assert part.in_memory.name.startswith("aisle.mp4 (its first 3 frames, sha256 ")
+    assert part.name.startswith("aisle.mp4 (sha256 ")
+    with VideoFile(clip, 30) as video:
+        video.write(np.full((48, 64, 3), 200, np.uint8), 0)
+    assert open_sight(str(clip)).name != part.name
 
 
 def test_a_camera_cannot_be_played_again_and_is_refused(monkeypatch):
