@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgekit.benchmarks.result import Executed, Frames
+from edgekit.benchmarks.result import Executed, Frames, Result
 from edgekit.benchmarks.scenario import Scenario, Sustained
 from edgekit.benchmarks.statistics import Array
 from edgekit.measure import Samples
@@ -24,6 +24,16 @@ def timed(executed: Executed, scenario: Scenario) -> dict[str, Samples]:
         block = max(1, math.isqrt(len(frames.frame_ms)))
         found["frame"] = Samples(frames.frame_ms, frames.cpu_ms, (), block)
     return {name: samples for name, samples in found.items() if samples is not None and samples.wall_ms}
+
+
+def judged(result: Result) -> Result:
+    """The result with those of its frames only that are judged."""
+    held = (each if each.frames is None else _judged(each, each.frames, result.scenario) for each in result.variants)
+    return replace(result, variants=tuple(held))
+
+
+def _judged(executed: Executed, frames: Frames, scenario: Scenario) -> Executed:
+    return replace(executed, frames=judged_frames(frames, scenario))
 
 
 def judged_frames(frames: Frames, scenario: Scenario) -> Frames:

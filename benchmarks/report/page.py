@@ -17,6 +17,7 @@ from edgekit.benchmarks.report.units import UNMEASURED, told, told_any, told_ran
 from edgekit.benchmarks.report.words import how_measured, where_measured
 from edgekit.benchmarks.result import Executed, Result
 from edgekit.benchmarks.scenario import Streams
+from edgekit.benchmarks.timed import judged
 from edgekit.bundle import Bundle
 from edgekit.measure import percentile
 from edgekit.page import Block, Folded, Grid, Plot, Section, Text, render
@@ -86,7 +87,7 @@ def _front(result: Result, bundle: Bundle | None) -> Iterator[Block]:
     evidence = bundle.manifest.evidence
     figure = next(iter(evidence.framework), "")
     points, what = [], ""
-    for each in result.variants:
+    for each in judged(result).variants:
         accuracy = evidence.variants[each.variant].figures.get(figure) if each.variant in evidence.variants else None
         what, taken = frame_ms(each)
         median = percentile(taken, 50)

@@ -9,6 +9,7 @@ from typing import Protocol
 from edgekit.benchmarks.report.series import frame_ms
 from edgekit.benchmarks.report.tables import offered_fps
 from edgekit.benchmarks.result import Result
+from edgekit.benchmarks.timed import judged
 from edgekit.measure import percentile
 from edgekit.page import Block, Lines, Text, Tiles
 
@@ -56,7 +57,8 @@ def _reason(result: Result) -> str:
 
 def _tiles(result: Result) -> Iterator[tuple[str, str, str]]:
     """The figure of the scenario for the best variant."""
-    medians = {each.variant: p50 for each in result.variants if (p50 := percentile(frame_ms(each)[1], 50)) is not None}
+    taken = {each.variant: percentile(frame_ms(each)[1], 50) for each in judged(result).variants}
+    medians = {name: p50 for name, p50 in taken.items() if p50 is not None}
     if medians:
         best = min(medians, key=lambda name: medians[name])
         what = next(frame_ms(each)[0] for each in result.variants if each.variant == best)

@@ -10,6 +10,7 @@ from edgekit.benchmarks.report.units import told, told_share
 from edgekit.benchmarks.result import Executed, Result
 from edgekit.benchmarks.scenario import Camera, Streams, Sustained
 from edgekit.benchmarks.scenarios.sustained import burst, sustained
+from edgekit.benchmarks.timed import judged
 from edgekit.measure import percentile
 from edgekit.page import Grid
 
@@ -17,9 +18,10 @@ PERCENTS = (50, 90, 95, 99, 99.9)
 
 
 def latency(result: Result) -> Grid:
-    """Milliseconds of everything that was timed. A percentile without enough samples behind it is 'not measured'."""
+    """Milliseconds of everything that was timed, of a sustained load what is judged: its end. A percentile without
+    enough samples behind it is 'not measured'."""
     columns = ["timed", "samples", *(f"p{p:g}" for p in PERCENTS), "most", "CPU p50", "wall/CPU"]
-    return Grid(columns, [_timed(each) for each in all_series(result)])
+    return Grid(columns, [_timed(each) for each in all_series(judged(result))])
 
 
 def _timed(series: Series) -> list[str]:

@@ -26,4 +26,4 @@ def _scenario(scenario: Scenario) -> str:
     if isinstance(scenario, ColdStart):
         return f"Cold start: {scenario.starts} fresh interpreters a variant, from nothing to the first result."
     rate = "back to back" if scenario.fps is None else f"{scenario.fps:g} frames a second"
-    return f"Sustained: {rate} for {scenario.minutes:g} minutes."
+    return f"Sustained: {rate} for {scenario.minutes:g} minutes; latency is that of the last {scenario.tail_s:g} s."

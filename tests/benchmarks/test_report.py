@@ -19,6 +19,8 @@ from edgekit.benchmarks.report.timeline import timeline, unknown
 from edgekit.benchmarks.result import Executed, Frames, Result, Start, Window
 from edgekit.benchmarks.result_schema import PATH, schema_text
 from edgekit.benchmarks.scenario import Camera, ColdStart, SingleStream, Streams, Sustained
+from edgekit.benchmarks.table import columns
+from edgekit.benchmarks.table import rows as table_rows
 from edgekit.benchmarks.watch import Look, Validity
 from edgekit.bundle import Bundle
 from edgekit.measure import Samples
@@ -212,6 +214,16 @@ def test_the_two_ends_of_a_sustained_load_stand_in_the_table_with_their_ratio():
     slower = tuple(ms * (1.5 if at > 500 else 1) for at, ms in zip(frames.at_s, frames.frame_ms, strict=True))
     shown = page(result(Sustained(fps=15), executed(frames=replace(frames, frame_ms=slower))))
     assert "<td>1.50</td>" in shown
+
+
+def test_the_headline_of_a_sustained_load_is_that_of_its_end():
+    frames = camera_frames(9000)
+    slower = tuple(ms * (4 if at > 520 else 1) for at, ms in zip(frames.at_s, frames.frame_ms, strict=True))
+    found = result(Sustained(fps=15), executed(frames=replace(frames, frame_ms=slower)))
+
+    assert "40.80 ms" in page(found)
+    assert "frame to event</td><td>901</td><td>40.8" in page(found)
+    assert dict(zip(columns(found), table_rows(found)[0], strict=True))["p50"] == "40.80"
 
 
 def test_a_search_that_ended_at_its_limit_found_no_capacity():
