@@ -71,15 +71,16 @@ def _ours(
     variables = {"PYTHONPATH": str(ROOT)}
     for suffix, variants in (("", FLOAT), (", INT8", INT8)):
         for engine in ENGINES:
-            compiled = str(scratch / "compiled") if engine == "openvino" else None
+            openvino = engine == "openvino"
             asked = {**common, "bundle": str(model.bundle), "variant": variants[engine], "engine": engine}
-            asked |= {"score": scores[variants[engine]], "compiled": compiled, "floats": floats if compiled else "f32"}
+            asked |= {"score": scores[variants[engine]], "floats": floats if openvino else "f32"}
             for name, bare in (("edgekit", False), ("bare engine", True)):
+                compiled = str(scratch / name) if openvino else None  # empty at the first start of each
                 yield Peer(
                     f"{name}, {engine}{suffix}",
                     Path(sys.executable),
                     "of_edgekit.py",
-                    {**asked, "bare": bare},
+                    {**asked, "bare": bare, "compiled": compiled},
                     variables,
                 )
 

@@ -52,7 +52,8 @@ class Start:
 
 @dataclass(frozen=True)
 class Measured:
-    """A peer's frames and starts. found: things in a frame, the fewest and the most."""
+    """A peer's frames and starts, in order. found: things in a frame, the fewest and the most. facts: versions, what
+    its floats were computed in and the like, as it told them."""
 
     samples: Samples
     starts: tuple[Start, ...]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgekit.benchmarks.peers.environments import PLAIN, PeerError, python_of
-from edgekit.benchmarks.peers.figures import promises, rows
+from edgekit.benchmarks.peers.figures import COLUMNS, promises, rows
 from edgekit.benchmarks.peers.pipe import LOOPS, Measured, Peer, Running, Start, in_turn
 from edgekit.measure import Rounds, Samples
 
@@ -117,6 +119,32 @@ def test_promises_are_held_against_ultralytics_in_the_same_engine():
         "start, openvino, 320": ("not met", "0.50x"),
         "memory, openvino, 320": ("met", "0.25x"),
     }
+
+
+def test_the_first_start_stands_apart_and_what_a_peer_says_of_itself_is_in_table_and_promises():
+    ours = replace(FIELD["edgekit, openvino"], starts=(Start(3.0, 100.0), Start(0.2, 100.0), Start(0.2, 100.0)))
+    theirs = replace(FIELD["Ultralytics, openvino"], facts={"floats": "bf16", "nms": "opencv"})
+    field = FIELD | {"edgekit, openvino": ours, "Ultralytics, openvino": theirs}
+    told = {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in rows(field)}
+    how = {each.what: each.how for each in promises(field, 320)}
+
+    assert told["edgekit, openvino"]["first start, CPU s"] == "3.00"
+    assert told["edgekit, openvino"]["later"] == "0.20"
+    assert told["Ultralytics, openvino"]["ran"] == "floats bf16, nms opencv"
+    assert "they ran floats bf16, nms opencv" in how["frame, openvino, 320, float, against Ultralytics"]
+    assert "first ones 3.00 and 1.00 CPU s" in how["start, openvino, 320, against Ultralytics"]
+
+
+def test_a_peer_s_floats_are_those_that_openvino_compiled_for(monkeypatch):
+    openvino = pytest.importorskip("openvino")
+    monkeypatch.syspath_prepend(str(LOOPS))
+    held, facts = import_module("of_ultralytics"), {}
+    monkeypatch.setattr(openvino, "Core", openvino.Core)
+    held._hold_to("f32", openvino, facts)
+    x = openvino.opset13.parameter([1, 4], np.float32)
+    openvino.Core().compile_model(openvino.Model([openvino.opset13.relu(x)], [x], "net"), "CPU")
+
+    assert facts == {"floats": "f32"}
 
 
 def test_the_table_counts_from_the_bare_engine_of_the_same_engine_and_precision():

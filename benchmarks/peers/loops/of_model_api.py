@@ -25,7 +25,8 @@ def start(asked: dict[str, Any], picture: Any) -> tuple[Loop, dict[str, str]]:
         found = model(frame)
         return len(getattr(found, "objects", None) or found.bboxes)
 
-    return loop, {"openvino": openvino.__version__, "floats": asked["floats"]}
+    floats = adapter.compiled_model.get_property("INFERENCE_PRECISION_HINT").to_string()
+    return loop, {"openvino": openvino.__version__, "floats": floats}
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from serve import Loop, serve
 
 
 def start(asked: dict[str, Any], picture: Any) -> tuple[Loop, dict[str, str]]:
+    facts = {"floats": "f32"}
     if asked["engine"] == "openvino":
         import openvino
 
-        _hold_to(asked["floats"], openvino)
+        _hold_to(asked["floats"], openvino, facts)
     else:
         import onnxruntime
 
@@ -28,7 +29,8 @@ def start(asked: dict[str, Any], picture: Any) -> tuple[Loop, dict[str, str]]:
         (result,) = model.predict(frame, device="cpu", verbose=False, **settings)
         return len(result.boxes.data.tolist())
 
-    return loop, {"ultralytics": ultralytics.__version__, "floats": asked["floats"], "nms": nms}
+    facts |= {"ultralytics": ultralytics.__version__, "nms": nms}
+    return loop, facts
 
 
 def _on_one_thread(onnxruntime: Any) -> None:
@@ -43,13 +45,19 @@ def _on_one_thread(onnxruntime: Any) -> None:
     onnxruntime.InferenceSession = OneThread
 
 
-def _hold_to(floats: str, openvino: Any) -> None:
-    """It leaves the precision to OpenVINO, which takes bfloat16 where the CPU has it and float32 elsewhere."""
+def _hold_to(floats: str, openvino: Any, facts: dict[str, str]) -> None:
+    """It leaves the precision to OpenVINO, which takes bfloat16 where the CPU has it and float32 elsewhere. facts: gets
+    the one that the model was compiled for, which is done in the first prediction."""
 
     class Held(openvino.Core):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.set_property("CPU", {"INFERENCE_PRECISION_HINT": floats, "INFERENCE_NUM_THREADS": 1})
+
+        def compile_model(self, *args: Any, **more: Any) -> Any:
+            compiled = super().compile_model(*args, **more)
+            facts["floats"] = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+            return compiled
 
     openvino.Core = Held
 
