@@ -4,16 +4,18 @@
 
 A board is one worker that offers itself by name, `dask worker tcp://shop-rack:8786 --nthreads 1 --resources "pi5=1"`;
 boards of one name are taken to be alike. A result's file is named after everything that decides it, so a sweep that was
-broken off goes on where it was, and a cell that fails is told and does not end the others.
+broken off goes on where it was, and a cell that fails is told and does not end the others. A board whose engines are of
+other versions by now is measured again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -24,15 +26,20 @@ from edgekit import schema
 from edgekit.benchmarks.result import Result
 from edgekit.benchmarks.scenario import Scenario, SingleStream
 from edgekit.bundle import Bundle
+from edgekit.engines import installed
 from edgekit.errors import ResultError, SettingsError
 from edgekit.files import write_text
+from edgekit.plan import EngineName
 from edgekit.profile import DeviceProfile, profile_within
 from edgekit.schema import STRICT
 
 if TYPE_CHECKING:
     from distributed import Client
 
+log = logging.getLogger(__name__)
+
 Progress: TypeAlias = Callable[[int, int], None]
+Engines: TypeAlias = Mapping[EngineName, str | None]
 _USUAL = (SingleStream(),)
 
 
@@ -125,7 +132,8 @@ def sweep(cells: Sequence[Cell], folder: Path | str, client: Client, progress: P
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    found = {cell.key: _kept(cell, folder) for cell in cells}
+    engines = _engines({cell.board for cell in cells}, client)
+    found = {cell.key: _kept(cell, folder, engines.get(cell.board)) for cell in cells}
     missing = {cell.key: cell for cell in cells if found[cell.key] is None}
     _check_boards(missing.values(), client)
     tell = progress or (lambda done, total: None)
@@ -136,16 +144,39 @@ def sweep(cells: Sequence[Cell], folder: Path | str, client: Client, progress: P
     return [outcome for cell in cells if (outcome := found[cell.key]) is not None]
 
 
-def _kept(cell: Cell, folder: Path) -> Outcome | None:
-    """The result that is there already, if it may be shown; one that is INVALID is measured again, as a failure is."""
+def _kept(cell: Cell, folder: Path, engines: Engines | None) -> Outcome | None:
+    """The result that is there already, if it may be shown and is of these engines; one that is INVALID or cannot be
+    read is measured again, as a failure is. engines: None of a board that is not there, whose results are taken."""
     path = folder / f"{cell.key}.json"
-    return Outcome(cell, path) if path.exists() and Result.read(path).validity.valid else None
+    if not path.exists():
+        return None
+    try:
+        result = Result.read(path)
+    except ResultError as error:
+        log.warning("%s is measured again: %s", cell, error)
+        return None
+    known = result.environment.versions
+    same = engines is None or all(known.get(name) == version for name, version in engines.items())
+    return Outcome(cell, path) if same and result.validity.valid else None
+
+
+def _engines(boards: Iterable[str], client: Client) -> dict[str, Engines]:
+    """The engines of each board that is there, by name; None where one is not installed."""
+    asked = {
+        board: client.submit(installed, resources={board: 1}, pure=False)
+        for board in boards
+        if board in _offered(client)
+    }
+    return {board: future.result() for board, future in asked.items()}
+
+
+def _offered(client: Client) -> set[str]:
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return {name for worker in workers for name in worker["resources"]}
 
 
 def _check_boards(cells: Iterable[Cell], client: Client) -> None:
-    offered = {
-        name for worker in client.scheduler_info(n_workers=-1)["workers"].values() for name in worker["resources"]
-    }
+    offered = _offered(client)
     absent = sorted({cell.board for cell in cells} - offered)
     if absent:
         raise SettingsError(

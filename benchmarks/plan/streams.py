@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from statistics import median
@@ -51,23 +52,18 @@ def compare_streams(bundle: Bundle, candidate: Candidate, image: Callable[[], Im
 
 
 def _rate(tasks: Sequence[AnyTask], image: Image, seconds: float) -> float:
-    """Frames a second of all tasks together, each on a thread of its own."""
-    counts = [0] * len(tasks)
-    start = threading.Barrier(len(tasks) + 1)
+    """Frames a second of all tasks together, each on a thread of its own; what one of them raises is raised."""
+    start = threading.Barrier(len(tasks))
 
-    def work(i: int) -> None:
-        tasks[i](image)
+    def work(task: AnyTask) -> float:
         start.wait()
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            tasks[i](image)
-            counts[i] += 1
+        began, frames = time.perf_counter(), 0
+        while (spent := time.perf_counter() - began) < seconds:
+            task(image)
+            frames += 1
+        return frames / spent
 
-    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(len(tasks))]
-    for thread in threads:
-        thread.start()
-    start.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / (time.perf_counter() - began)
+    for task in tasks:
+        task(image)
+    with ThreadPoolExecutor(len(tasks)) as threads:
+        return sum(threads.map(work, tasks))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from null_subject import null_subject
 from tiny import golden_bundle
 from tiny_bundles import write_classifier, write_detector
 
@@ -16,11 +19,12 @@ from edgekit.benchmarks.plan import Load, plan
 from edgekit.benchmarks.plan.candidates import Candidate, families, thread_counts, widened
 from edgekit.benchmarks.plan.load import Cameras
 from edgekit.benchmarks.plan.stage import crops
+from edgekit.benchmarks.plan.streams import _rate
 from edgekit.benchmarks.plan.trials import Ports, Trial, halve, paced, ranked
 from edgekit.benchmarks.speed import planned
 from edgekit.bundle import Bundle, Golden, VariantEvidence, golden_files, write_bundle
 from edgekit.engines import installed, open_session
-from edgekit.errors import BundleError, ContractError, EngineMissing, SourceError
+from edgekit.errors import BundleError, ContractError, EngineError, EngineMissing, SourceError
 from edgekit.hostplan import FOLDER, Plans
 from edgekit.measure import Samples
 from edgekit.plan import EnginePlan
@@ -49,6 +53,27 @@ def _engines():
 def tiny(tmp_path):
     with Bundle.open(golden_bundle(tmp_path / "tiny.ekb")) as bundle:
         yield bundle
+
+
+def failing(after):
+    """What a run spends; the engine fails in the one after so many."""
+    runs = itertools.count()
+
+    def spend(seconds):
+        if next(runs) == after:
+            raise EngineError("the engine failed")
+        time.sleep(seconds)
+
+    return spend
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("after", [0, 3])
+def test_an_engine_that_fails_beside_another_ends_the_comparison_and_is_no_low_rate(after):
+    tasks = [null_subject(1).task, null_subject(1, failing(after)).task]
+
+    with pytest.raises(EngineError, match="the engine failed"):
+        _rate(tasks, FRAME, 0.1)
 
 
 def proven(path, write):

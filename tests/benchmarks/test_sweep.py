@@ -14,6 +14,7 @@ from edgekit.benchmarks.result import Result
 from edgekit.benchmarks.scenario import SingleStream
 from edgekit.benchmarks.sweep import Cell, read_sweep, sweep
 from edgekit.bundle import Bundle
+from edgekit.engines import installed
 from edgekit.errors import BundleError, SettingsError
 from edgekit.measure import Rounds
 from edgekit.profile import DeviceProfile
@@ -96,6 +97,20 @@ def test_what_is_there_is_not_measured_again(bundle, client, tmp_path):
     outcomes = sweep([first, more], tmp_path, client)
     assert [each.fresh for each in outcomes] == [False, True]
     assert before.path.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("change", ["not a result", "another engine"])
+def test_a_result_that_cannot_be_read_or_is_of_another_engine_is_measured_again(bundle, client, tmp_path, change):
+    old, fine = cell(bundle, "pi5"), cell(bundle, "pi5", seed=1)
+    path, _ = (outcome.path for outcome in sweep([old, fine], tmp_path, client))
+    text = path.read_text(encoding="utf-8")
+    other = text.replace(f'"onnxruntime": "{installed()["onnxruntime"]}"', '"onnxruntime": "1.0.0"')
+    path.write_text(text[:100] if change == "not a result" else other, encoding="utf-8")
+
+    again = sweep([old, fine], tmp_path, client)
+
+    assert [(each.error, each.fresh) for each in again] == [("", True), ("", False)]
+    assert Result.read(path).environment.versions["onnxruntime"] == installed()["onnxruntime"]
 
 
 def test_a_cell_that_fails_does_not_end_the_others_and_is_tried_again(bundle, client, tmp_path):
