@@ -19,7 +19,6 @@ from edgekit.benchmarks.probe import Probe
 from edgekit.benchmarks.result import Executed, Result
 from edgekit.benchmarks.work import Work
 from edgekit.errors import ResultError
-from edgekit.measure import percentile
 from edgekit.plan import EngineName
 from edgekit.profile import DeviceProfile, profile_names
 from edgekit.schema import STRICT, parse_json
@@ -80,7 +79,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Row:
-    """One latency with all that it belongs to, as its source says it. ms: None is "not measured"."""
+    """One latency with all that it belongs to, as its source says it. ms: of wall time; None is "not measured"."""
 
     whose: Whose
     model: str
@@ -111,9 +110,11 @@ def against_baseline(result: Result, model: str, size: str) -> list[Row]:
 
 
 def _row(each: Executed, model: str, size: str, result: Result) -> Row:
-    p50 = percentile(each.engine_only.wall_ms, 50) if each.engine_only else None
+    taken = each.engine_only
+    p50 = taken.percentile(50) if taken else None
+    cpu = f", {taken.median_cpu_ms:.2f} ms of CPU time" if taken else ""
     engine = f"{each.engine}, {each.threads} threads"
-    return Row("this result", model, size, engine, _precision(each), p50, f"{result.environment.line()}; p50")
+    return Row("this result", model, size, engine, _precision(each), p50, f"{result.environment.line()}; p50{cpu}")
 
 
 def _precision(each: Executed) -> str:
@@ -127,9 +128,9 @@ def _measured(profile: str, model: str, size: str) -> Iterator[Row]:
     for each in baseline.measured:
         if (each.model, each.input) == (model, size):
             engine = f"{each.engine} {each.version}, 1 thread"
-            how = f"median CPU time of {each.samples} runs, of the quickest tenth at most {each.quick_ms:.2f} ms"
-            source = f"{baseline.host}; {baseline.taken}; {how}"
-            yield Row("measured by edgekit", model, size, engine, each.precision, each.cpu_ms, source)
+            figure = f"p50 of {each.samples} runs, {each.cpu_ms:.2f} ms of CPU time"
+            source = f"{baseline.host}; {baseline.taken}; {figure}; {baseline.how}"
+            yield Row("measured by edgekit", model, size, engine, each.precision, each.wall_ms, source)
 
 
 def _published(profile: str, model: str, size: str) -> Iterator[Row]:

@@ -25,7 +25,7 @@ def run_single_stream(
 ) -> tuple[Executed, ...]:
     """All subjects round by round, each on the same frames in the same order, which lie in memory.
 
-    The difference between `whole` and `engine_only` is what edgekit costs.
+    The difference between `whole` and `engine_only` is what edgekit costs, and a classifier where there is one.
     """
     stages_ms: dict[str, list[Mapping[str, float]]] = {subject.name: [] for subject in subjects}
     runs: dict[str, Callable[[], object]] = {}

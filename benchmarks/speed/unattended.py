@@ -154,10 +154,18 @@ def saturated(bundle: Path, rounds: int = 3, seconds: float = 6.0) -> Promise:
 
 
 def _in_turn(bundle: Path, address: str, rounds: int, seconds: float) -> list[tuple[Run, Run]]:
-    return [
-        (watch(in_one_process(bundle, address), seconds), watch(unattended(bundle, [address], 1000.0), seconds))
-        for _ in range(rounds)
-    ]
+    alone, many = in_one_process(bundle, address), unattended(bundle, [address], 1000.0)
+    return in_turn(lambda: watch(alone, seconds), lambda: watch(many, seconds), rounds)
+
+
+def in_turn(a: Callable[[], Run], b: Callable[[], Run], rounds: int) -> list[tuple[Run, Run]]:
+    """One of each a round, in reversed order every other time (ABBA)."""
+    pairs = []
+    for turn in range(rounds):
+        first, second = (a, b) if turn % 2 == 0 else (b, a)
+        runs = first(), second()
+        pairs.append(runs if turn % 2 == 0 else runs[::-1])
+    return pairs
 
 
 def _both(pairs: Sequence[tuple[Run, Run]], figure: Callable[[Run], float]) -> str:

@@ -6,7 +6,7 @@ import pytest
 from tiny import golden_bundle
 
 from edgekit.benchmarks.baselines import Baseline, against_baseline, baseline_names
-from edgekit.benchmarks.baselines.__main__ import measure
+from edgekit.benchmarks.baselines.__main__ import interference_of, measure
 from edgekit.benchmarks.environment import Environment
 from edgekit.benchmarks.probe import Probe
 from edgekit.benchmarks.result import Executed, Result
@@ -56,8 +56,19 @@ def test_a_result_stands_beside_what_edgekit_measured_with_its_profile():
     kept = Baseline.load("generic").measured[0]
     rows = against_baseline(result("generic"), kept.model, kept.input)
     measured = [row for row in rows if row.whose == "measured by edgekit"]
-    assert kept.cpu_ms in [row.ms for row in measured]
+    assert kept.wall_ms in [row.ms for row in measured]  # as that of this result is
     assert all(Baseline.load("generic").host in row.source for row in measured)
+    assert all(Baseline.load("generic").how in row.source for row in measured)
+    assert "4.00 ms of CPU time" in rows[0].source
+
+
+def test_a_baseline_is_not_made_where_others_had_the_cores_unless_that_is_allowed():
+    quiet, crowded = (Samples((wall,) * 10, (4.0,) * 10, (), 10) for wall in (4.1, 8.0))
+
+    assert interference_of([quiet], allow_noisy=False) == pytest.approx(1.025)
+    assert interference_of([quiet, crowded], allow_noisy=True) == pytest.approx(2.0)
+    with pytest.raises(ResultError, match=r"was up to 2\.00, and 1\.5 is the most for a baseline"):
+        interference_of([quiet, crowded], allow_noisy=False)
 
 
 def test_every_baseline_is_of_a_profile_and_tells_its_host_and_its_samples():
@@ -85,7 +96,7 @@ def test_a_baseline_is_measured_of_every_variant_of_a_bundle(tmp_path):
     pytest.importorskip("openvino")
     bundle = golden_bundle(tmp_path / "tiny.ekb")
     few, probed = Rounds(rounds=2, block=2, warm_up=1), Probe(50.0, 200.0, 20.0)
-    held = measure(DeviceProfile.load("generic"), [("tiny net", bundle)], probed, few)
+    held = measure(DeviceProfile.load("generic"), [("tiny net", bundle)], probed, few, allow_noisy=True)
     assert [(each.model, each.input, each.engine) for each in held.measured] == [
         ("tiny net", "16x16", "onnxruntime"),
         ("tiny net", "16x16", "litert"),

@@ -157,6 +157,19 @@ def test_the_loop_in_one_process_says_when_each_line_was_there(cells, tmp_path):
     assert all(0 < there - seen + rounding_ms < 1e3 for there, seen in zip(run.ages_ms, run.seen_ms, strict=True))
 
 
+def test_two_ways_to_run_take_turns_and_either_is_first_as_often():
+    order = []
+
+    def run(name):
+        order.append(name)
+        return unattended.Run((), (), (), {name: 1}, 1.0, 1.0)
+
+    pairs = unattended.in_turn(lambda: run("alone"), lambda: run("many"), 3)
+
+    assert order == ["alone", "many", "many", "alone", "alone", "many"]
+    assert [(set(a.looks), set(b.looks)) for a, b in pairs] == [({"alone"}, {"many"})] * 3
+
+
 def test_of_the_events_of_an_unattended_run_the_observations_are_timed():
     author = Author("shop", clock=lambda: 12.5)
     seen = {"source": "camera 0", "taken_at": 12.49, "age_ms": 9.0, "spent_ms": 7.0}
