@@ -16,6 +16,7 @@ from edgekit.benchmarks.statistics import Array
 
 FLAGGED, REFUSED = 1.1, 1.5
 WINDOW_S = 60.0  # in the mean of a longer run, one bad minute would hide
+_PAUSE_S = 5.0  # of a longer one between two moments, so much counts
 _BLOCK = 10  # runs or frames: CPU time of one alone is too coarse on some kernels
 _BEST = 90  # per cent of the blocks had fewer cores
 
@@ -43,8 +44,9 @@ def interference(executed: Executed) -> float | None:
 
 def windows(at_s: Sequence[float]) -> Array:
     """Which window each of these moments, in order, falls into, counted from the last one back, (n,): each is
-    `WINDOW_S` long but the first, which has what is left beside."""
-    at = np.array(at_s)
+    `WINDOW_S` long but the first, which has what is left beside. Pauses in which other variants had their turn are left
+    out, lest a window hold a frame or two."""
+    at = np.cumsum(np.minimum(np.diff(np.array(at_s), prepend=at_s[:1]), _PAUSE_S))
     back = at[-1:] - at
     window: Array = np.minimum(back // WINDOW_S, np.maximum(back[:1] // WINDOW_S - 1, 0))
     return window

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from made import executed, frames, samples
 
-from edgekit.benchmarks.interference import FLAGGED, REFUSED, interference
+from edgekit.benchmarks.interference import FLAGGED, REFUSED, interference, windows
 
 
 def test_the_index_of_one_thread_is_wall_over_cpu_time_of_the_worst_that_was_timed():
@@ -48,6 +48,14 @@ def test_a_neighbour_in_the_last_minute_of_ten_is_not_diluted(threads):
     measured = executed(threads=threads, frames=replace(ran, cpu_ms=(10.0,) * 9000))
 
     assert interference(measured) == pytest.approx(2.2, rel=0.01)
+
+
+def test_turns_with_pauses_between_are_one_minute_and_no_window_holds_a_frame_or_two():
+    turns = [start + i / 15 for start in (0, 105, 120, 225) for i in range(225)]
+    one_slow = (1000.0,) + (10.0,) * 899
+
+    assert set(windows(turns)) == {0}
+    assert interference(executed(frames=replace(frames(one_slow), at_s=tuple(turns), cpu_ms=(10.0,) * 900))) < 1.2
 
 
 @pytest.mark.parametrize("measured", [executed(streams=3), executed(whole=samples([1.0] * 20, [0.0] * 20))])
