@@ -25,7 +25,9 @@ def compare(
     ] = False,
     least: Annotated[
         float | None,
-        typer.Option(help="A smaller difference is none, as a share; of two results 0.05, of variants 0.02.", min=0.0),
+        typer.Option(
+            help="A smaller difference of times is none, as a share; of two results 0.05, of variants 0.02.", min=0.0
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
 ) -> None:
@@ -33,7 +35,7 @@ def compare(
 
     Results of unlike boards, engines, settings or scenarios are refused. The bundles may differ. Two results were taken
     at different times, so what the machine does by itself counts against a difference; the variants of one result took
-    turns and can be told apart more finely.
+    turns and can be told apart more finely, unless they are of 'streams'.
 
     Exit codes: 0 all the same or faster; 1 something slower, or an error; 2 nothing slower and something unclear, where
     an unclear p99 does not count: to call two the same takes some ten thousand samples.
