@@ -30,7 +30,7 @@ from edgekit.converters.scores import Score
 from edgekit.converters.seal import seal
 from edgekit.converters.stepping import Done, Standing, Workplace, run_steps, start_key
 from edgekit.converters.steps import Progress
-from edgekit.converters.variants import Variants, make_variants
+from edgekit.converters.variants import Variants, again_in_int8, make_variants
 from edgekit.converters.weights import write_weights
 
 _SEALING = "exporting, quantizing and evaluating"
@@ -41,7 +41,7 @@ class Built:
     """A bundle that is ready to be written, and the gate's word on it.
 
     steps: what came of each step on the model; start: how it stood before the first. variants: each artifact with its
-    score. module: the model that they were made of.
+    score. module: the model that they were made of; INT8 that had to be trained for is of the last step's.
     """
 
     opened: Opened
@@ -88,13 +88,11 @@ def build(
         judge_of = Judge(evaluator, module, steps[-1].after.score if steps else start.score)
         with enough_memory(_SEALING):
             variants = make_variants(recipe, module, calibration, judge_of, tell)
-        if variants.int8_failed and (aware := recipe.aware_step) is not None:
-            module, steps, start = run_steps(place, (*recipe.model_steps, aware))
-            # What is allowed to be lost is still counted from the model as it was before.
-            judge_of = Judge(evaluator, module, steps[-1].after.score, against=judge_of.score)
+        compression = _compression(recipe, steps, start)
+        if variants.failed_int8 and (aware := recipe.aware_step) is not None:
+            trained, steps, _ = run_steps(place, (*recipe.model_steps, aware))
             with enough_memory(_SEALING):
-                variants = make_variants(recipe, module, calibration, judge_of, tell).after(variants)
-    compression = _compression(recipe, steps, start)
+                variants = again_in_int8(variants, recipe, trained, calibration, judge_of, tell)
     verdicts = {} if compression is None else {"compression": compression}
     verdicts |= {name: each.verdict for name, each in variants.judged.items()}
     manifest, files = seal(opened, judge_of, variants.judged, steps, start, compression, audited)

@@ -54,10 +54,10 @@ class Judged:
         verdict, evidence = replace(self.verdict, reasons=reasons), replace(self.evidence, reasons=reasons)
         return replace(self, verdict=verdict, evidence=evidence)
 
-    def after(self, earlier: Judged) -> Judged:
-        """The same, with the attempts of an earlier artifact before its own."""
-        attempts = (*earlier.evidence.attempts, *self.evidence.attempts)
-        return replace(self, evidence=replace(self.evidence, attempts=attempts))
+    def after_training(self, before: Judged) -> Judged:
+        """The same, told after what was tried on the model before it was trained for INT8."""
+        own = (f"after training for it, {each}" for each in self.evidence.attempts)
+        return replace(self, evidence=replace(self.evidence, attempts=(*before.evidence.attempts, *own)))
 
 
 class Evaluator:
@@ -82,16 +82,16 @@ class Evaluator:
 class Judge:
     """Holds artifacts against one module, whose outputs are computed once.
 
-    score: the module's own on the evaluation set. against: the score that the gate counts drops from, if not that one.
+    score: the module's own on the evaluation set.
     """
 
-    def __init__(self, evaluator: Evaluator, module: nn.Module, score: Score, against: Score | None = None) -> None:
+    def __init__(self, evaluator: Evaluator, module: nn.Module, score: Score) -> None:
         reference = evaluator.framework(module)
         recipe = evaluator.recipe
         self._by = evaluator
         self.pictures = [_small(image) for _, image in evaluator.evaluation.draw(COMPARED, recipe.seed).pictures()]
         self.outputs = [reference.session.run(preprocess(each, recipe.input)[0]) for each in self.pictures]
-        self.score, self._against = score, against or score
+        self.score = score
 
     @property
     def golden(self) -> list[Golden]:
@@ -110,7 +110,7 @@ class Judge:
             answers = [session.run(preprocess(each, exported.input)[0]) for each in self.pictures]
             parity = check_parity(self.outputs, answers, by.head, by.recipe.input, len(by.labels), precision)
             score = by.score(make_task(session, exported.input, by.head, by.labels), f"evaluating {name}")
-        verdict = worst([judge(self._against, score, by.recipe.gate), parity.verdict])
+        verdict = worst([judge(self.score, score, by.recipe.gate), parity.verdict])
         int8 = precision == "int8"
         coverage = coverage_of(exported.artifact) if int8 else None
         pairs = zip(self.outputs[:golden], answers, strict=False)

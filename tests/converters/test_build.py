@@ -199,6 +199,8 @@ def test_int8_that_no_repair_saves_is_trained_under_its_own_rounding_and_judged_
     found = evidence.variants["onnx-int8"]
     assert len(found.attempts) == 2
     assert found.attempts[0].startswith("as asked: FAIL")
+    assert found.attempts[1].startswith("after training for it, as asked: ")
+    assert evidence.variants["onnx-float"].figures == evidence.framework == evidence.start
     assert any(f"top1 {evidence.start['top1']:.4f} -> {found.figures['top1']:.4f}" in each for each in found.reasons)
 
 
