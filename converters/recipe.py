@@ -31,8 +31,8 @@ class Quantize:
     keep_float: operators that stay in float, for each target by the names or patterns of its own file:
     `{ onnx = ["Conv_7"], tflite = ["CONV_2D_0"] }`. OpenVINO's file is made of the ONNX one.
     repair: what is tried where the gate refuses the result; `{ repairs = [] }` tries nothing.
-    aware: how the model is trained under simulated INT8 where no repair suffices, `{ epochs = 2 }`; None: it is not. Only
-        INT8 that failed is made of what was trained; float files and INT8 that passed stay those of the model before.
+    aware: how the model is trained under simulated INT8 where no repair suffices, `{ epochs = 2 }`; None: it is not.
+        Only INT8 that failed is made of what was trained; float files and INT8 that passed stay of the model before.
     """
 
     __pydantic_config__ = STRICT
