@@ -29,6 +29,11 @@ def test_every_command_explains_itself(command):
     assert "Usage" in done.stdout
 
 
+def test_help_names_the_tables_of_a_store_file():
+    told = edgekit("run", "--help").stdout
+    assert all(table in told for table in ("[[cameras]]", "[source]", "[web]"))
+
+
 def test_the_version_is_printed():
     from edgekit import __version__
 
