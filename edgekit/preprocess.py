@@ -205,7 +205,7 @@ def _resized(image: Image, placement: Placement, spec: InputSpec) -> Image:
 
 
 def _cut(image: Image, placement: Placement, spec: InputSpec) -> tuple[Image, Placement]:
-    """What of a frame reaches the input, and where that lies in it: within a pixel of where it lay with the rest."""
+    """What of a frame reaches the input, and where that lies in it: within half a pixel of where it lay before."""
     columns, left, width = _reach(placement.frame_width, placement.scale_x, placement.left, spec.width)
     rows, top, height = _reach(placement.frame_height, placement.scale_y, placement.top, spec.height)
     part = image[rows, columns]
@@ -214,10 +214,10 @@ def _cut(image: Image, placement: Placement, spec: InputSpec) -> tuple[Image, Pl
 
 def _reach(side: int, scale: float, start: int, inside: int) -> tuple[slice, int, int]:
     """The pixels of a frame's side that reach the input's, where they begin there, and how many they are there."""
-    margin = 3  # a cubic resize looks two pixels around, and rounding may cost one of the input's
+    margin = 3  # a cubic resize looks two pixels around, and rounding may cost half of one of the input's
     first = max(floor(-start / scale - margin), 0)
     last = min(ceil((inside - start) / scale + margin), side)
-    return slice(first, last), start + round(first * scale), round((last - first) * scale)
+    return slice(first, last), start + round(first * scale), round(last * scale) - round(first * scale)
 
 
 def _region(tensor: Tensor, rows: slice, columns: slice, spec: InputSpec) -> Tensor:

@@ -87,10 +87,9 @@ def _fault(kind: type, fault: Mapping[str, Any]) -> str:
     if fault["type"] == "unexpected_keyword_argument":
         *table, key = fault["loc"]
         near = difflib.get_close_matches(key, _keys_at(kind, table) - {key}, n=1)
-        hint = (
-            f", did you mean '{near[0]}'?" if near else ", which is of another table" if key in _all_keys(kind) else ""
-        )
-        return f"unknown key '{where}'{hint}"
+        if near:
+            return f"unknown key '{where}', did you mean '{near[0]}'?"
+        return f"unknown key '{where}'" + (", which is of another table" if key in _all_keys(kind) else "")
     if fault["type"] in ("missing", "missing_argument"):
         return f"'{where}' is missing"
     if fault["type"] == "union_tag_not_found":

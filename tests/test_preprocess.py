@@ -84,7 +84,7 @@ def test_a_sliver_is_cut_before_it_is_scaled_and_shows_what_it_showed(size, how)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4e6  # whole: up to 250 MB
-    shift = 1.5 * 255 / place(size[1], size[0], spec).scale_x  # a pixel of the input, of which cubic makes half more
+    shift = 0.75 * 255 / place(size[1], size[0], spec).scale_x  # half a pixel of the input, and cubic makes half more
     np.testing.assert_allclose(tensor.astype(int), whole, atol=0 if 256 % min(size) == 0 else shift + 1)
 
 
