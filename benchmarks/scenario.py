@@ -7,6 +7,7 @@ that retailers buy by (intel-retail/performance-tools, benchmark-scripts/stream_
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
@@ -93,11 +94,9 @@ class Sustained:
     kind: Literal["sustained"] = "sustained"
 
     def __post_init__(self) -> None:
-        _positive(self, "burst_s", "tail_s")
+        _positive(self, "minutes", "burst_s", "tail_s", *([] if self.fps is None else ["fps"]))
         if self.minutes < 10:
             raise ValueError(f"a board takes ten minutes to warm up; got minutes = {self.minutes:g}")
-        if self.fps is not None and self.fps <= 0:
-            raise ValueError(f"fps must be above 0; got {self.fps:g}")
 
 
 Scenario: TypeAlias = Annotated[SingleStream | Camera | Streams | ColdStart | Sustained, TaggedBy("kind")]
@@ -106,5 +105,5 @@ Scenario: TypeAlias = Annotated[SingleStream | Camera | Streams | ColdStart | Su
 def _positive(scenario: object, *names: str) -> None:
     for name in names:
         value = getattr(scenario, name)
-        if not value > 0:
-            raise ValueError(f"{name} must be above 0; got {value!r}")
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be above 0 and finite; got {value!r}")

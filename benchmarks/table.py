@@ -44,7 +44,8 @@ def rows(result: Result) -> list[Cells]:
 
 
 def title(result: Result) -> str:
-    return f"{result.bundle}, {result.environment.line()}; {MEANING[result.scenario.kind]}"
+    host = f"{result.environment.line()}, profile '{result.profile}'"
+    return f"{result.bundle}, {host}; {MEANING[result.scenario.kind]}"
 
 
 def _single_stream(each: Executed, _: Result) -> Cells:

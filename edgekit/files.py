@@ -17,16 +17,19 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """A temporary path in the folder of `path`, with its ending; after the block it has become `path`, durably.
 
     Where the block raises, what was written is removed and a file that was at `path` stays as it was. The folder must
-    exist. `EdgekitError` names `path` where the system refuses: a full disk, a folder that may not be written to.
+    exist. A link stays, and what it points to is replaced. `EdgekitError` names `path` where the system refuses: a full
+    disk, a folder that may not be written to; and where `path` is there and no regular file, such as /dev/null.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    place = Path(os.path.realpath(path))
+    if os.path.exists(place) and not os.path.isfile(place):
+        raise EdgekitError(f"{path}: is no regular file to replace")
+    temporary = place.with_name(f".{place.stem}-{secrets.token_hex(4)}{Path(path).suffix}")
     try:
         temporary.touch(exist_ok=False)  # not by mkstemp: its 0600 is not what a file of one's own gets
         yield temporary
         flush(temporary)
-        temporary.replace(path)
-        flush(path.parent)
+        temporary.replace(place)
+        flush(place.parent)
     except OSError as error:
         raise EdgekitError(f"{path}: {error.strerror or error}") from error
     finally:

@@ -9,7 +9,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from edgekit.power import power_mode
@@ -178,13 +178,19 @@ def _container(root: Path) -> str | None:
 
 
 def _cpu_quota(root: Path) -> float | None:
-    """By cpu.max (Documentation/admin-guide/cgroup-v2.rst), or by cgroup v1's files as a container sees its own."""
-    own = re.search(r"^0::(.*)$", text(root / "proc/self/cgroup") or "", re.MULTILINE)
-    limits = (text(root / f"sys/fs/cgroup{own[1] if own else ''}" / "cpu.max") or "").split()
-    if len(limits) != 2:
-        files = (root / "sys/fs/cgroup/cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period"))
-        limits = [text(file) or "" for file in files]
-    quota, period = map(number, limits)  # "max" and -1 mean that there is no limit
+    """The smallest of those that hold here: by cpu.max of the own cgroup and of all above it
+    (Documentation/admin-guide/cgroup-v2.rst), and by cgroup v1's files as a container sees its own."""
+    top = root / "sys/fs/cgroup"
+    own = re.search(r"^0::/(.*)$", text(root / "proc/self/cgroup") or "", re.MULTILINE)
+    group = PurePosixPath(own[1] if own else "")
+    limits = [(text(top / each / "cpu.max") or "").split() for each in (group, *group.parents)]
+    limits.append([text(top / "cpu" / f"cpu.cfs_{name}_us") or "" for name in ("quota", "period")])
+    return min(filter(None, map(_quota, limits)), default=None)
+
+
+def _quota(limit: list[str]) -> float | None:
+    """Of a quota and a period in microseconds, as many cores; "max" and -1 mean that there is no limit."""
+    quota, period = map(number, limit) if len(limit) == 2 else (None, None)
     return quota / period if quota and period and quota > 0 else None
 
 

@@ -33,7 +33,10 @@ def read_picture(path: Path | str) -> Image:
     # marker's letter, so a whole file has its end marker (d9) behind the last start of scan (da).
     if content[:2] == b"\xff\xd8" and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
         raise PictureError(f"{path}: a JPEG that was cut short")
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:  # more pixels than OpenCV takes, 2^30 unless $OPENCV_IO_MAX_IMAGE_PIXELS says otherwise
+        raise PictureError(f"{path}: not decoded by OpenCV: {error.err}") from error
     if image is None:
         raise PictureError(f"{path}: not a picture that OpenCV can decode, or a damaged one")
     return np.asarray(image, np.uint8)

@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 from edgekit.contract import Format
 from edgekit.schema import STRICT
 
-EngineName: TypeAlias = Literal["onnxruntime", "openvino", "litert", "tflite-runtime", "null"]
+RealEngine: TypeAlias = Literal["onnxruntime", "openvino", "litert", "tflite-runtime"]
+EngineName: TypeAlias = Literal[RealEngine, "null"]  # the null session's, which computes nothing
 Device: TypeAlias = Literal["cpu", "cuda", "tensorrt", "gpu", "npu", "edgetpu"]
 Precision: TypeAlias = Literal["f32", "bf16", "f16"]
 

@@ -36,6 +36,9 @@ _INTERPOLATION = {
     "cubic": cv2.INTER_CUBIC,
 }
 
+# What would be scaled up to more times the input than this is cut first: 2x1000 pixels took 141 MB and 420 ms.
+_SLIVER = 32
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -194,9 +197,27 @@ def _scaled_size(frame_width: int, frame_height: int, spec: InputSpec) -> tuple[
 
 def _resized(image: Image, placement: Placement, spec: InputSpec) -> Image:
     """The whole frame at its new size, or what of it lies inside the input; a fresh picture that may be written to."""
+    if placement.scale_x > 1 and placement.width * placement.height > _SLIVER * spec.width * spec.height:
+        image, placement = _cut(image, placement, spec)
     small = cv2.resize(image, (placement.width, placement.height), interpolation=_INTERPOLATION[spec.interpolation])
     left, top = max(-placement.left, 0), max(-placement.top, 0)
     return small[top : top + spec.height, left : left + spec.width]  # type: ignore[return-value]
+
+
+def _cut(image: Image, placement: Placement, spec: InputSpec) -> tuple[Image, Placement]:
+    """What of a frame reaches the input, and where that lies in it: within half a pixel of where it lay before."""
+    columns, left, width = _reach(placement.frame_width, placement.scale_x, placement.left, spec.width)
+    rows, top, height = _reach(placement.frame_height, placement.scale_y, placement.top, spec.height)
+    part = image[rows, columns]
+    return part, Placement(part.shape[1], part.shape[0], width, height, left, top)
+
+
+def _reach(side: int, scale: float, start: int, inside: int) -> tuple[slice, int, int]:
+    """The pixels of a frame's side that reach the input's, where they begin there, and how many they are there."""
+    margin = 3  # a cubic resize looks two pixels around, and rounding may cost half of one of the input's
+    first = max(floor(-start / scale - margin), 0)
+    last = min(ceil((inside - start) / scale + margin), side)
+    return slice(first, last), start + round(first * scale), round(last * scale) - round(first * scale)
 
 
 def _region(tensor: Tensor, rows: slice, columns: slice, spec: InputSpec) -> Tensor:

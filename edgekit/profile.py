@@ -37,6 +37,7 @@ __all__ = [
     "Thermal",
     "compare",
     "detect_profile",
+    "named_or_detected",
     "profile_names",
 ]
 
@@ -140,6 +141,12 @@ class DeviceProfile:
     published: tuple[Published, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not (self.plans.value and self.variants.value):
+            raise ValueError("plans and variants must name one at least")
+        if any(plan.engine == "null" for plan in self.plans.value):
+            raise ValueError("plans must not name the engine 'null', which computes nothing")
+
     @classmethod
     def load(cls, name: str) -> DeviceProfile:
         """The profile of that name; `ProfileError` lists the names where there is none. A name that ends in .toml or
@@ -231,6 +238,11 @@ def detect_profile(host: Host) -> DeviceProfile:
     """The profile whose board `host` is; 'generic' where none of them recognises it."""
     profiles = (DeviceProfile.load(name) for name in profile_names())
     return next((each for each in profiles if each.match.recognises(host)), DeviceProfile.load("generic"))
+
+
+def named_or_detected(name: str | None, host: Host | None = None) -> DeviceProfile:
+    """The profile of that name or file; where none is named, that of this host's board."""
+    return DeviceProfile.load(name) if name else detect_profile(host or Host.probe())
 
 
 def compare(profile: DeviceProfile, host: Host) -> tuple[Difference, ...]:

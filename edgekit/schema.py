@@ -6,9 +6,11 @@ file is read. A settings class forbids unknown keys by `__pydantic_config__ = ST
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import sys
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -83,8 +85,11 @@ def _checked(kind: type[T], what: str, error: type[EdgekitError], read: Callable
 def _fault(kind: type, fault: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in fault["loc"]) or "the whole"
     if fault["type"] == "unexpected_keyword_argument":
-        near = difflib.get_close_matches(str(fault["loc"][-1]), _field_names(kind), n=1)
-        return f"unknown key '{where}'" + (f", did you mean '{near[0]}'?" if near else "")
+        *table, key = fault["loc"]
+        near = difflib.get_close_matches(key, _keys_at(kind, table) - {key}, n=1)
+        if near:
+            return f"unknown key '{where}', did you mean '{near[0]}'?"
+        return f"unknown key '{where}'" + (", which is of another table" if key in _all_keys(kind) else "")
     if fault["type"] in ("missing", "missing_argument"):
         return f"'{where}' is missing"
     if fault["type"] == "union_tag_not_found":
@@ -101,13 +106,24 @@ def _fault(kind: type, fault: Mapping[str, Any]) -> str:
     return f"'{where}': {message[:1].lower()}{message[1:]}"
 
 
-def _field_names(kind: type, seen: frozenset[type] = frozenset()) -> list[str]:
-    """The names of all fields reachable from a settings class, for the hint behind an unknown key."""
-    import dataclasses
-    import typing
+def _settings_in(hint: Any) -> list[type]:
+    """The settings classes that a type hint names: itself, or those of a union, a list or a table."""
+    kind = typing.get_origin(hint) or hint
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return [kind]
+    return [each for part in typing.get_args(hint) for each in _settings_in(part)]
 
-    if not dataclasses.is_dataclass(kind) or kind in seen:
-        return [name for part in typing.get_args(kind) for name in _field_names(part, seen)]
-    hints = typing.get_type_hints(kind, include_extras=False)
-    names = [field.name for field in dataclasses.fields(kind)]
-    return names + [name for name_ in names for name in _field_names(hints[name_], seen | {kind})]
+
+def _keys_at(kind: type, where: Sequence[str | int]) -> set[str]:
+    """The keys of the table that `where` leads to; of all that may stand there, if it is one of a union."""
+    kinds = _settings_in(kind)
+    for part in where:
+        inner = [typing.get_type_hints(each).get(str(part)) for each in kinds]
+        kinds = [each for hint in inner for each in _settings_in(hint)] or kinds  # a list's index leads nowhere
+    return {field.name for each in kinds for field in dataclasses.fields(each)}
+
+
+def _all_keys(kind: type, seen: frozenset[type] = frozenset()) -> set[str]:
+    kinds = set(_settings_in(kind)) - seen
+    inner = [hint for each in kinds for hint in typing.get_type_hints(each).values()]
+    return _keys_at(kind, ()).union(*(_all_keys(hint, seen | kinds) for hint in inner))

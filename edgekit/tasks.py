@@ -20,6 +20,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy.typing as npt
 
+from edgekit.boxes import area
 from edgekit.bundle import Bundle, Variant
 from edgekit.contract import AnyHead, DetectionHead, Embedding, InputSpec, Softmax
 from edgekit.decode import decode_classification, decode_detections, decode_embedding
@@ -89,7 +90,8 @@ class Detector(_Task):
     def __call__(self, image: Image) -> Detections:
         outputs, placement, answered = self._run(image, "detect")
         found = decode_detections(outputs, self.head, self.spec, len(self.labels))
-        found = Detections(placement.to_frame(found.boxes), found.scores, found.labels)
+        boxes = placement.to_frame(found.boxes)
+        found = Detections(boxes, found.scores, found.labels)[area(boxes) > 0]  # not what lies in the padding alone
         self.stages_ms["decode"] = (time.perf_counter() - answered) * 1e3
         return found
 

@@ -152,6 +152,15 @@ def test_a_container_that_says_so_is_one(files, said, tmp_path):
     [
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1.5),
         ({"proc/self/cgroup": "0::/shop.slice\n", "sys/fs/cgroup/shop.slice/cpu.max": "50000 100000\n"}, 0.5),
+        (
+            {
+                "proc/self/cgroup": "0::/shop.slice/cart.service\n",
+                "sys/fs/cgroup/shop.slice/cart.service/cpu.max": "max 100000\n",
+                "sys/fs/cgroup/shop.slice/cpu.max": "150000 100000\n",
+                "sys/fs/cgroup/cpu.max": "400000 100000\n",
+            },
+            1.5,
+        ),
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
         ({"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "200000\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, 2.0),
         ({"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, None),

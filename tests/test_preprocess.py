@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from edgekit.contract import InputSpec
 from edgekit.preprocess import Canvas, crop, fit, place, preprocess, to_tensor
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-SIZES = [(720, 1280), (1, 1), (1, 500), (333, 7), (224, 224), (57, 91), (480, 640)]
+SIZES = [(720, 1280), (1, 1), (1, 500), (61, 7), (224, 224), (57, 91), (480, 640)]
 
 
 def picture(height, width, seed=0):
@@ -69,6 +71,21 @@ def test_resize_centre_crop_normalise_are_torchvisions():
     resized = cv2.resize(image, (width, height))[top : top + 224, left : left + 224, ::-1]
     wanted = (resized / 255.0 - IMAGENET["mean"]) / IMAGENET["std"]  # ToTensor, Normalize
     np.testing.assert_allclose(preprocess(image, spec)[0][0], wanted.transpose(2, 0, 1), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(2, 1000), (1000, 2), (1, 1080), (3, 1000), (333, 7), (11, 1920)], ids=str)
+@pytest.mark.parametrize("how", ["linear", "cubic"])
+def test_a_sliver_is_cut_before_it_is_scaled_and_shows_what_it_showed(size, how):
+    spec = InputSpec(224, 224, fit="crop", keep=0.875, interpolation=how).raw("uint8", "NHWC")
+    image = picture(*size)
+    whole = plainly(image, spec)
+    tracemalloc.start()
+    tensor = preprocess(image, spec)[0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6  # whole: up to 250 MB
+    shift = 0.75 * 255 / place(size[1], size[0], spec).scale_x  # half a pixel of the input, and cubic makes half more
+    np.testing.assert_allclose(tensor.astype(int), whole, atol=0 if 256 % min(size) == 0 else shift + 1)
 
 
 def test_int8_pixels_are_the_uint8_ones_with_the_top_bit_turned():

@@ -88,6 +88,22 @@ def test_a_profile_of_ones_own_is_checked_key_by_key(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("plans", "said"),
+    [("[]", "plans and variants must name one at least"), ('[{ engine = "null" }]', "'null', which computes nothing")],
+)
+def test_a_profile_by_which_nothing_can_run_is_refused(tmp_path, plans, said):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'name = "mine"\ntitle = "Mine"\nrun_on_hardware = true\nmatch = {}\n'
+        'frame_budget_ms = { value = 66.7, provenance = "inferred", source = "me" }\n'
+        'variants = { value = ["onnx-float"], provenance = "inferred", source = "me" }\n'
+        f'plans = {{ value = {plans}, provenance = "inferred", source = "me" }}\n'
+    )
+    with pytest.raises(ProfileError, match=said):
+        DeviceProfile.read(path)
+
+
+@pytest.mark.parametrize(
     ("name", "model_format", "there", "expected"),
     [
         ("raspberry-pi-5", "tflite", ALL, EnginePlan("litert", threads=3)),

@@ -364,6 +364,8 @@ def test_the_version_of_systemd_is_read():
 
 # -- the command
 
+STORE = "[source]\naddress = 0\n[detector]\nbundle = 'shelf.ekb'\n"
+
 
 @pytest.fixture
 def typed() -> Callable[..., tuple[int, str]]:
@@ -379,7 +381,10 @@ def typed() -> Callable[..., tuple[int, str]]:
     return run
 
 
-def test_the_command_prints_the_unit_of_this_installation_and_writes_nothing(typed):
+def test_the_command_prints_the_unit_of_this_installation_and_writes_nothing(typed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/store.toml").write_text(STORE)
     code, text = typed("shop/store.toml", "--print", "--argument=--web", "--device=/dev/nvmap")
     assert code == 0
     program = Path(sysconfig.get_path("scripts")) / "edgekit"
@@ -388,9 +393,7 @@ def test_the_command_prints_the_unit_of_this_installation_and_writes_nothing(typ
 
 
 def test_the_command_installs_into_an_image_and_prints_what_to_type(typed, image):
-    (image / "etc/edgekit/store.toml").write_text(
-        "[source]\naddress = 0\n[detector]\nbundle = 'shelf.ekb'\n", encoding="utf-8"
-    )
+    (image / "etc/edgekit/store.toml").write_text(STORE)
     words = ("/etc/edgekit/store.toml", "--root", image, "--command", "/opt/edgekit/bin/edgekit")
     code, text = typed(*words, "--credential", "mqtt=/etc/edgekit/mqtt.txt")
     assert code == 0

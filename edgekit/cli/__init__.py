@@ -29,6 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # rich's own takes [[cameras]] for a style and prints []
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Ship a product-recognition model to an in-store camera, with the proof that its accuracy held.",
 )

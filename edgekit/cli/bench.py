@@ -44,8 +44,9 @@ def run(
         typer.Option(help="Under which load it is measured; see above."),
     ] = "single-stream",
     profile: Annotated[
-        str, typer.Option(help="The device profile whose engines and threads are used; see 'profiles'.")
-    ] = "generic",
+        str | None,
+        typer.Option(help="The device profile whose engines and threads are used; this board's if it is not said."),
+    ] = None,
     variant: Annotated[
         list[str] | None, typer.Option(help="Measure this variant only; may be repeated, but for 'sustained'.")
     ] = None,
@@ -104,7 +105,7 @@ def run(
     from edgekit.bundle import Bundle
     from edgekit.cli import show
     from edgekit.files import write_text
-    from edgekit.profile import DeviceProfile
+    from edgekit.profile import named_or_detected
 
     settings = {"rounds": rounds, "fps": fps, "seconds": seconds, "window_s": window_s, "most": most}
     asked = _scenario(scenario, settings | {"starts": starts, "minutes": minutes})
@@ -117,7 +118,7 @@ def run(
     with ExitStack() as opened:
         detector = opened.enter_context(Bundle.open(bundle))
         products = None if classifier is None else opened.enter_context(Bundle.open(classifier))
-        board = DeviceProfile.load(profile)
+        board = named_or_detected(profile)
         with show.progress() as tell:
             given = (detector, board, asked, variant or (), products, source, tell)
             found = bench(*given, allow_noisy=allow_noisy, watch=Watcher, judge=judge)

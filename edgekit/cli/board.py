@@ -52,7 +52,7 @@ def _probe(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the profile to this file (.toml); stdout if not said.")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="How long memory is copied to measure it.", min=0.1)] = 10.0,
+    seconds: Annotated[float, typer.Option(help="How long memory is copied to measure it.", min=0.1, max=3600)] = 10.0,
 ) -> None:
     """Write a profile for this board: what it tells, how fast it copies memory, and the plan that follows.
 
@@ -92,10 +92,10 @@ def doctor(
     """
     from edgekit.cli import show
     from edgekit.doctor import examine
-    from edgekit.profile import DeviceProfile, Host, detect_profile
+    from edgekit.profile import Host, named_or_detected
 
     host = Host.probe()
-    report = examine(DeviceProfile.load(profile) if profile else detect_profile(host), host)
+    report = examine(named_or_detected(profile, host), host)
     where = f" in a container ({host.container})" if host.container else ""
     show.out.print(f"{host.model or host.cpu_model or host.arch}{where}, held against profile '{report.profile.name}'")
     for difference in report.differences:

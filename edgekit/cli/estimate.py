@@ -15,7 +15,8 @@ def estimate(
         typer.Option("--profile", help="A board that is not at hand, by its profile; this host if it is not said."),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="For so long this host's speed is probed, 3 if it is not said.", min=0.5)
+        float | None,
+        typer.Option(help="For so long this host's speed is probed, 3 if it is not said.", min=0.5, max=3600),
     ] = None,
 ) -> None:
     """Say what each variant should take on this host, or on a board by what others published of it.

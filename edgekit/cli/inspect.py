@@ -9,7 +9,7 @@ import typer
 
 from edgekit.bundle import Bundle, Evidence, Manifest
 from edgekit.cli import show
-from edgekit.plan import EngineName
+from edgekit.plan import RealEngine
 
 
 def inspect(
@@ -47,9 +47,10 @@ def inspect(
 def verify(
     bundle: Annotated[Path, typer.Argument(help="A bundle (.ekb).")],
     profile: Annotated[
-        str, typer.Option(help="The device profile whose engines and threads are used; see 'profiles'.")
-    ] = "generic",
-    engine: Annotated[EngineName | None, typer.Option(help="Use this engine only.")] = None,
+        str | None,
+        typer.Option(help="The device profile whose engines and threads are used; this board's if it is not said."),
+    ] = None,
+    engine: Annotated[RealEngine | None, typer.Option(help="Use this engine only.")] = None,
 ) -> None:
     """Check every digest, then run every variant on this host against the framework's own outputs.
 
@@ -57,17 +58,19 @@ def verify(
     resize is from those, in levels of 255. Needs no torch. Exit code 1 where something differs or a variant kills its
     engine, 2 where no variant could be run here.
     """
-    from edgekit.profile import DeviceProfile
+    from edgekit.profile import named_or_detected
     from edgekit.verify import PIXELS, verify_bundle
 
     with Bundle.open(bundle) as opened:
-        checks = verify_bundle(opened, DeviceProfile.load(profile), engine)
+        board = named_or_detected(profile)
+        checks = verify_bundle(opened, board, engine)
         files = len(opened.manifest.files)
     show.out.print(f"{bundle}: {files} files, every digest as it should be", soft_wrap=True)
     rows = [
         (c.variant, c.engine or "-", c.result, show.figure(c.error), show.figure(c.limit), c.reason) for c in checks
     ]
-    show.table("golden vectors", ("variant", "engine", "result", "error", "limit", "reason"), rows, left=3)
+    title = f"golden vectors, profile '{board.name}'"
+    show.table(title, ("variant", "engine", "result", "error", "limit", "reason"), rows, left=3)
     if any(c.result in ("differs", "failed") for c in checks):
         raise typer.Exit(1)
     if not any(c.result == "ok" for c in checks if c.variant != PIXELS):

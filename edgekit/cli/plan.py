@@ -10,7 +10,6 @@ import typer
 
 if TYPE_CHECKING:
     from edgekit.benchmarks.plan import Load, Outcome
-    from edgekit.profile import DeviceProfile
     from edgekit.runtime.settings import ModelSettings
     from edgekit.runtime.store import Store
     from edgekit.supervisor.settings import Unattended
@@ -33,7 +32,8 @@ def plan(
     ] = None,
     looks: Annotated[int, typer.Option(help="How often the classifier looks, a frame.", min=1)] = 1,
     budget_s: Annotated[
-        float | None, typer.Option(help="Measure for about so long; 45 seconds a bundle if it is not said.", min=1)
+        float | None,
+        typer.Option(help="Measure for about so long; 45 seconds a bundle if it is not said.", min=1, max=3600),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything that was measured as JSON instead.")] = False,
 ) -> None:
@@ -48,6 +48,7 @@ def plan(
     from edgekit.cli import show
     from edgekit.cli.run import read_store
     from edgekit.hostplan import Plans
+    from edgekit.profile import named_or_detected
 
     settings = None if store is None else read_store(store)
     if classifier is None and settings is not None and settings.classifier is not None:
@@ -61,7 +62,7 @@ def plan(
         outcome = measure(
             detector,
             products,
-            profile=_profile(profile or (None if settings is None else settings.profile)),
+            profile=named_or_detected(profile or (None if settings is None else settings.profile)),
             load=_load(settings, looks),
             only=_named(models),
             budget_s=budget_s or _BUDGET_S * (1 if products is None else 2),
@@ -119,13 +120,6 @@ def _state(settings: Store | Unattended | None) -> Path | None:
     from edgekit.supervisor.settings import Unattended
 
     return settings.state if isinstance(settings, Unattended) else None
-
-
-def _profile(name: str | None) -> DeviceProfile:
-    from edgekit.host import Host
-    from edgekit.profile import DeviceProfile, detect_profile
-
-    return DeviceProfile.load(name) if name else detect_profile(Host.probe())
 
 
 def _named(models: list[ModelSettings]) -> dict[str, str]:

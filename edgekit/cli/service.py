@@ -74,6 +74,8 @@ def install(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     if show:
+        if root == Path("/"):
+            read_store(settings.store)
         out.print(unit(settings), soft_wrap=True, end="")
         return
     installed = write_unit(settings, read_store, root)

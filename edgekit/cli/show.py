@@ -83,12 +83,15 @@ def _lines() -> Tell:
 
 def check_place(path: Path) -> None:
     """`SettingsError` where no file can be written to `path`: said before the work of minutes, not after it."""
-    if not path.parent.is_dir():
-        raise SettingsError(f"{path}: there is no folder {path.parent} to write to")
+    folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
+    if not folder.is_dir():
+        raise SettingsError(f"{path}: there is no folder {folder} to write to")
     if path.is_dir():
         raise SettingsError(f"{path}: is a folder, not a file to write")
-    if not os.access(path.parent, os.W_OK):
-        raise SettingsError(f"{path}: the folder {path.parent} may not be written to")
+    if path.exists() and not path.is_file():
+        raise SettingsError(f"{path}: is a device or a pipe, not a file to write")
+    if not os.access(folder, os.W_OK):
+        raise SettingsError(f"{path}: the folder {folder} may not be written to")
 
 
 def figure(value: float | None) -> str:

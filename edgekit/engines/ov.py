@@ -129,7 +129,10 @@ def _compile_once(core: Any, artifact: Artifact, plan: EnginePlan, kept: Compile
         except RuntimeError as error:
             log.warning("openvino does not take what it compiled before, and compiles anew: %s", said(error))
     model = core.compile_model(core.read_model(artifact.model, artifact.weights), "CPU", settings)
-    kept.write(key, model.export_model().getvalue())
+    try:
+        kept.write(key, model.export_model().getvalue())
+    except RuntimeError as error:
+        log.warning("a compiled model is not kept, so every start compiles anew: %s", said(error))
     return model
 
 

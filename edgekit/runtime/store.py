@@ -31,7 +31,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from edgekit.profile import profile_within
+from edgekit.profile import named_or_detected, profile_within
 from edgekit.runtime.annotate import annotate
 from edgekit.runtime.pipeline import Observation, Pipeline
 from edgekit.runtime.settings import CameraMode, ClassifyPolicy, ModelSettings, TrackSettings
@@ -80,7 +80,7 @@ class Output:
 @dataclass(frozen=True)
 class Store:
     """One camera's settings. `track = false` leaves tracking out, for pictures that have nothing to do with one
-    another."""
+    another. profile: this board's where none is named."""
 
     __pydantic_config__ = STRICT
 
@@ -123,7 +123,7 @@ class Store:
         return Pipeline.open(
             self.detector.bundle,
             None if named is None else named.bundle,
-            profile=self.profile,
+            profile=named_or_detected(self.profile),
             variant=self.detector.variant,
             classifier_variant=None if named is None else named.variant,
             score=self.detector.score,

@@ -28,7 +28,7 @@ from edgekit.host import Host
 from edgekit.hostplan import Plans
 from edgekit.notify import Notifier
 from edgekit.outbox import Outbox
-from edgekit.profile import DeviceProfile, detect_profile
+from edgekit.profile import DeviceProfile, named_or_detected
 from edgekit.relay import Relay, run_relays
 from edgekit.runtime.settings import ModelSettings
 from edgekit.schema import dump
@@ -75,7 +75,7 @@ class _Box:
     def __init__(self, settings: Unattended, on_status: Callable[[Mapping[str, Any]], None] | None) -> None:
         host = Host.probe()
         self.settings = settings
-        self.profile = DeviceProfile.load(settings.profile) if settings.profile else detect_profile(host)
+        self.profile = named_or_detected(settings.profile, host)
         self.variants = runnable_variants(settings, self.profile)
         self.state = settings.state or Path("state")
         self.digest = _digest(settings.detector)

@@ -29,6 +29,11 @@ def test_every_command_explains_itself(command):
     assert "Usage" in done.stdout
 
 
+def test_help_names_the_tables_of_a_store_file():
+    told = edgekit("run", "--help").stdout
+    assert all(table in told for table in ("[[cameras]]", "[source]", "[web]"))
+
+
 def test_the_version_is_printed():
     from edgekit import __version__
 
@@ -51,6 +56,11 @@ def test_the_version_is_printed():
         (("bench",), "Missing argument", 64),
         (("bench", "a.ekb", "--rounds", "0"), "Invalid value", 64),
         (("bench", "a.ekb", "--json", "nowhere/b.json"), "there is no folder nowhere to write to", 1),
+        (("bench", "estimate", "a.ekb", "--seconds", "inf"), "Invalid value", 64),
+        (("profiles", "probe", "--seconds", "inf"), "Invalid value", 64),
+        (("plan", "a.ekb", "--budget-s", "inf"), "Invalid value", 64),
+        (("verify", "a.ekb", "--engine", "null"), "Invalid value", 64),
+        (("service", "install", "nowhere.toml", "--print"), "nowhere.toml: No such file or directory", 1),
         (("inspect", "a.ekb", "--json", "--classes", "framework"), "cannot be had at once", 64),
     ],
 )
@@ -99,7 +109,9 @@ def test_inspect_as_json_is_only_json(bundle):
 
 
 def test_verify_exits_by_what_it_found(bundle, tmp_path):
-    assert edgekit("verify", bundle).returncode == 0
+    done = edgekit("verify", bundle, "--profile", "intel-n100")
+    assert done.returncode == 0
+    assert "golden vectors, profile 'intel-n100'" in done.stdout
     wrong = golden_bundle(tmp_path / "wrong.ekb", outputs=lambda output: output + 1)
     done = edgekit("verify", wrong)
     assert done.returncode == 1
@@ -115,6 +127,7 @@ def test_bench_keeps_every_sample_and_gives_no_percentile_without_enough_of_them
     assert found["variants"][0]["engine"].startswith("onnxruntime ")
     assert found["environment"]["versions"]["numpy"]
     assert "n/a" in done.stdout  # p90 of 20 runs
+    assert f"profile '{found['profile']}'" in done.stdout
     page = (tmp_path / "b.html").read_text()
     assert page.count("<svg") >= 4  # the histogram, the tail, the front and the stages at least
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")

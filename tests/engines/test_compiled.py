@@ -129,6 +129,17 @@ class TestOpenVino:
         self.answer(tiny_ir, image, tmp_path)
         assert not caplog.records, "the file was mended"
 
+    def test_a_model_that_openvino_does_not_export_runs_all_the_same(
+        self, tiny_ir, image, expected, tmp_path, monkeypatch, caplog
+    ):
+        def refuse(self):
+            raise RuntimeError("not exported")
+
+        monkeypatch.setattr("openvino.CompiledModel.export_model", refuse, raising=False)
+        answers = self.answer(tiny_ir, image, tmp_path)
+        np.testing.assert_allclose(answers[0], expected[0], atol=1e-5)
+        assert "not kept, so every start compiles anew: not exported" in caplog.text
+
     def test_a_bundles_model_is_kept_in_the_usual_folder_and_in_none_where_that_is_turned_off(
         self, tmp_path, monkeypatch
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from pathlib import Path
 
 import cv2
@@ -79,6 +80,16 @@ def test_a_picture_that_was_cut_short_is_not_shown_with_a_grey_half(tmp_path: Pa
     assert read_picture(whole).shape == (64, 64, 3)
     with pytest.raises(SourceError, match="cut"):
         read_picture(cut)
+
+
+def test_a_picture_of_more_pixels_than_opencv_takes_is_passed_over_like_any_other(tmp_path: Path) -> None:
+    whole = bytearray(cv2.imencode(".bmp", paint(("red", 10, 40)))[1].tobytes())
+    cv2.imwrite(str(tmp_path / "a.png"), paint(("red", 10, 40)))
+    whole[18:26] = struct.pack("<ii", 1 << 16, 1 << 15)  # width and height
+    (tmp_path / "b.bmp").write_bytes(whole)
+    with open_source(tmp_path) as source:
+        assert len(list(source)) == 1
+    assert "b.bmp: not decoded by OpenCV" in source.unreadable[0]
 
 
 def test_one_picture_is_a_source_of_one_frame(tmp_path: Path) -> None:

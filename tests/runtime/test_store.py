@@ -11,9 +11,11 @@ from pathlib import Path
 
 import cv2
 import pytest
+from boards import BOARDS
 from painted import LABELS, find_squares, paint
 
 from edgekit.errors import BundleError, ContractError, SettingsError, SourceError
+from edgekit.host import Host
 from edgekit.runtime.pipeline import Observation, Pipeline
 from edgekit.runtime.sources import Arrays, open_source
 from edgekit.runtime.store import Output, Store, run, run_store
@@ -199,6 +201,17 @@ def test_addresses_that_are_no_files_stay_as_they_are(tmp_path: Path, address: s
     assert store.output.jsonl == "-"
 
 
+def test_a_board_is_recognised_where_the_store_file_names_no_profile(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pi = Host.probe(BOARDS["raspberry-pi-5"].write(tmp_path / "pi"), arch="aarch64")
+    monkeypatch.setattr(Host, "probe", lambda: pi)
+    with Store.read(store_file(shop, WHOLE.replace('profile = "generic"', ""))).open() as pipeline:
+        assert pipeline.detector.session.plan.threads == 3
+    with Store.read(store_file(shop, WHOLE)).open() as pipeline:
+        assert pipeline.detector.session.plan.threads == 2
+
+
 def test_tracking_can_be_left_out(shop: Path) -> None:
     text = WHOLE.replace("[track]\nkeep = 10", "").replace('profile = "generic"', "track = false")
     summary = run_store(Store.read(store_file(shop, text)), limit=3)
@@ -210,6 +223,8 @@ def test_tracking_can_be_left_out(shop: Path) -> None:
     ("old", "new", "message"),
     [
         ("keep = 10", "kepe = 10", "unknown key 'track.*kepe', did you mean 'keep'"),
+        ("keep = 10", "sightings = 10", "unknown key 'track.*sightings', which is of another table"),
+        ("keep = 10", "keep = 10\nsightngs = 10", "unknown key 'track.TrackSettings.sightngs'($|;)"),
         ("score = 0.4", 'score = "high"', "detector.score"),
         ("score = 0.4", "score = 7.0", "score must be in 0..1; got 7.0"),
         ('bundle = "shelf.ekb"', "", "'detector.bundle' is missing"),

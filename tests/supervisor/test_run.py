@@ -250,6 +250,11 @@ def test_a_bundle_whose_engine_is_missing_says_what_to_do(
         ("fps = 10", "fps = 0.5", "health.stale_s must be more"),
         ("fps = 10", "fps = inf", "fps"),
         ("[640, 480]", "[0, 480]", "largest_frame is a width and a height"),
+        (
+            'name = "right"',
+            'name = "right"\nhealth = { quiet_s = 2 }',
+            "unknown key 'cameras.1.health.quiet_s', which is of another table",
+        ),
         ("[sinks.jsonl]", "[sinks.json]", "unknown key 'sinks.json', did you mean 'jsonl'"),
         ('[sinks.jsonl]\npath = "events.jsonl"', "[sinks]", "events must go somewhere"),
         ('device = "cart-1"', 'device = "cart/1"', "device is part of ids"),
