@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from edgekit.backoff import Backoff
 from edgekit.outbox import Row
 from edgekit.sinks import Sink, SinkDown
 
 log = logging.getLogger(__name__)
+
+_LONGEST_S = 3600.0  # between two times that an event is handed over, or `ack_timeout_s` if that is longer
 
 
 class Waiting(Protocol):
@@ -26,6 +28,13 @@ class Waiting(Protocol):
     def depth(self, sink: str | None = ...) -> int: ...
 
 
+class _Sent(NamedTuple):
+    """When an event was handed over last, and how long its arrival is waited for."""
+
+    at: float
+    wait_s: float
+
+
 class Relay:
     """The way of one sink's events, in steps that wait for nothing, so that a test's clock can drive it as well.
 
@@ -33,8 +42,9 @@ class Relay:
         wait_s = relay.step()
 
     An event leaves the outbox when the sink says that it has arrived, or that it will never take it. Until then it is
-    on its way; after `ack_timeout_s` it is handed over again. So each arrives at least once, the oldest first. While
-    the sink is down it is tried again by `backoff`, and at once when it says that it is up again.
+    on its way; after `ack_timeout_s` it is handed over again, and while none arrives, after twice as long each time, up
+    to an hour: what nobody acknowledges must not pile up at a broker. So each arrives at least once, the oldest first.
+    While the sink is down it is tried again by `backoff`, and at once when it says that it is up again.
 
     window: how many may be on their way at a time. stepped_at, progress_at: readings of `clock` at the last step and at
     the last step in which an event arrived or none waited. resent: events handed over again.
@@ -63,7 +73,7 @@ class Relay:
         self._window = window
         self._ack_timeout_s = ack_timeout_s
         self._poll_s = poll_s
-        self._sent_at: dict[int, float] = {}
+        self._sent: dict[int, _Sent] = {}
         self._retry_at = float("-inf")
         self._was_up = sink.up
 
@@ -75,7 +85,7 @@ class Relay:
     def status(self) -> dict[str, Any]:
         """What a page shows of the sink."""
         return {
-            "up": self.sink.up,
+            "up": self.sink.up and not self.sink.reason,
             "reason": self.sink.reason,
             "waiting": self.waiting,
             "acked": self.acked,
@@ -95,7 +105,7 @@ class Relay:
             return min(self._poll_s, self._retry_at - now)
         rows = self._outbox.pending(self.sink.name, self._window)
         # Forgets rows that arrived, and those that the outbox dropped.
-        self._sent_at = {row.seq: self._sent_at[row.seq] for row in rows if row.seq in self._sent_at}
+        self._sent = {row.seq: self._sent[row.seq] for row in rows if row.seq in self._sent}
         if not rows:
             self.progress_at = now
             return None
@@ -111,26 +121,36 @@ class Relay:
         if not arrived and not refused:
             return False
         for seq in (*arrived, *refused):
-            self._sent_at.pop(seq, None)
+            self._sent.pop(seq, None)
         self.acked += len(arrived)
         self.refused += len(refused)
         self.progress_at = now
         self._backoff.reset()
+        self._be_patient_no_more()
         return True
+
+    def _be_patient_no_more(self) -> None:
+        """It gets on: what was sent longer ago than `ack_timeout_s` is handed over again."""
+        self._sent = {seq: sent._replace(wait_s=self._ack_timeout_s) for seq, sent in self._sent.items()}
 
     def _is_to_wait(self, now: float) -> bool:
         came_up = self.sink.up and not self._was_up
         self._was_up = self.sink.up
+        if came_up:
+            self._be_patient_no_more()
         return now < self._retry_at and not came_up
 
     def _hand_over(self, rows: Sequence[Row], now: float) -> None:
         try:
             for row in rows:
-                sent_at = self._sent_at.get(row.seq)
-                if sent_at is None or now - sent_at >= self._ack_timeout_s:
+                before = self._sent.get(row.seq)
+                if before is None:
                     self.sink.send(row)
-                    self.resent += sent_at is not None
-                    self._sent_at[row.seq] = now
+                    self._sent[row.seq] = _Sent(now, self._ack_timeout_s)
+                elif now - before.at >= before.wait_s:
+                    self.sink.send(row)
+                    self.resent += 1
+                    self._sent[row.seq] = _Sent(now, max(self._ack_timeout_s, min(2 * before.wait_s, _LONGEST_S)))
         except SinkDown as error:
             wait_s = max(self._backoff.next(), error.retry_after_s or 0.0)
             self._retry_at = now + wait_s

@@ -30,8 +30,8 @@ class Sink(Protocol):
     """One place that events go to. All but `up` and `reason` is called by one thread, the relay's; nothing waits for a
     network.
 
-    name: what the outbox knows it by. up: whether it takes events, as far as it knows. reason: why not, in words that
-    hold no secret; '' while it is up.
+    name: what the outbox knows it by. up: whether events can be handed over, as far as it knows. reason: why not, or
+    why none of those that were handed over will arrive, in words that hold no secret; '' while all is well.
     """
 
     name: str
