@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-_LEAST_BYTES = 64 * 1024  # the empty tables take 16 KiB
+_LEAST_BYTES = 64 * 1024  # the empty tables take 20 KiB
 _AT_ONCE = 1000  # events that one transaction removes for their age, so that none takes long
 _PASSING = ("database or disk is full", "database is locked")  # the connection is as good as before
 

@@ -20,11 +20,14 @@ from edgekit.files import flush
 log = logging.getLogger(__name__)
 
 VERSION = 1
+# As narrow as an index can be: counting events without it reads every page of their JSON, 35 ms of 61 MiB
+_COUNTED = "CREATE INDEX IF NOT EXISTS waiting ON events (at)"
 _SCHEMA = (
     # AUTOINCREMENT: a number is never given again, so that a late acknowledgement cannot remove a younger event
     "CREATE TABLE events"
     " (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, at REAL NOT NULL, json TEXT NOT NULL)",
     "CREATE TABLE deliveries (sink TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (sink, seq)) WITHOUT ROWID",
+    _COUNTED,
     "INSERT INTO sqlite_sequence (name, seq) VALUES ('events', 0)",
     f"PRAGMA user_version = {VERSION}",
 )
@@ -95,6 +98,10 @@ def _prepare(db: Connection, check: bool) -> None:
     one(db, f"PRAGMA journal_size_limit = {_WAL_BYTES}")
     if new:
         _create(db)
+    with suppress(
+        sqlite3.OperationalError
+    ):  # a full disk: what waits in a file made without it can be read all the same
+        db.execute(_COUNTED)
 
 
 def _create(db: Connection) -> None:

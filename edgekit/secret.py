@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from edgekit.errors import SettingsError
+
+KeepOut: TypeAlias = Callable[[str], None]  # told a secret that was read, which no log is to show
+
+
+def no_log(secret: str) -> None:
+    """Where there is none to keep it out of."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -447,6 +447,43 @@ def test_a_backlog_of_one_sink_does_not_slow_the_other(path, author):
         assert outbox.depth() == 20_001
 
 
+@pytest.mark.parametrize("old", [False, True], ids=["new file", "file without the index"])
+def test_counting_what_waits_reads_no_event(path, author, old):
+    with Outbox(path, ["broker"]) as outbox:
+        outbox.put(*[_seen(author) for _ in range(3)])
+    if old:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("DROP INDEX IF EXISTS waiting")
+
+    opened = []
+
+    def connected(path: Path) -> sqlite3.Connection:
+        opened.append(connect(path))
+        return opened[-1]
+
+    with Outbox(path, ["broker"], connect=connected) as outbox:
+        assert outbox.depth() == 3
+        [plan] = opened[0].execute("EXPLAIN QUERY PLAN SELECT count(*) FROM events").fetchall()
+        assert "INDEX waiting" in plan[-1]
+
+
+def test_what_waits_in_a_file_without_the_index_is_delivered_from_a_full_disk(path, author):
+    with Outbox(path, ["broker"]) as outbox:
+        outbox.put(_seen(author))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP INDEX IF EXISTS waiting")
+
+    class Full(Moody):
+        def execute(self, sql, parameters=()):
+            if sql.startswith("CREATE"):
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(sql, parameters)
+
+    with Outbox(path, ["broker"], connect=Full) as outbox:
+        assert _ids(outbox) == [1]
+        assert outbox.depth() == 1
+
+
 def test_the_log_beside_the_file_does_not_grow_for_ever(path, author):
     with Outbox(path, ["broker"]) as outbox:
         for _ in range(300):

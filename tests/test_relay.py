@@ -117,6 +117,55 @@ def test_what_is_not_acknowledged_in_time_is_handed_over_again_and_only_that(out
     assert len(desk.got) == 5
 
 
+def test_what_nobody_acknowledges_is_handed_over_ever_more_rarely_up_to_once_an_hour(outbox: Outbox) -> None:
+    desk = Desk()
+    [seq, late] = fill(outbox, 2)
+    relay = relay_of(outbox, desk, ack_timeout_s=30, window=1)
+    handed_over_at = []
+    for now in range(0, 24 * 3600, 10):
+        before = len(desk.got)
+        relay.step(float(now))
+        handed_over_at += [now] * (len(desk.got) - before)
+    assert handed_over_at[:5] == [0, 30, 90, 210, 450]
+    assert len(handed_over_at) < 40
+    desk.arrived = [seq]
+    relay.step(24 * 3600.0)
+    assert desk.got[-1] == late
+
+
+def test_once_something_arrives_or_the_sink_comes_back_the_wait_is_short_again(outbox: Outbox) -> None:
+    desk, seqs = Desk(), fill(outbox, 2)
+    relay = relay_of(outbox, desk, ack_timeout_s=10)
+    for now in (0.0, 10.0, 30.0):  # the next would be at 70
+        relay.step(now)
+    assert desk.got == seqs * 3
+    desk.arrived = [seqs[0]]
+    relay.step(41.0)
+    assert desk.got == [*seqs * 3, seqs[1]]
+    relay.step(61.0)
+    relay.step(62.0)
+    assert desk.got[6:] == [seqs[1]] * 2
+    desk.reason = "gone"
+    relay.step(63.0)
+    desk.reason = ""
+    relay.step(72.0)
+    assert desk.got[6:] == [seqs[1]] * 3
+
+
+def test_a_sink_that_takes_events_of_which_none_will_arrive_is_not_shown_as_up(outbox: Outbox) -> None:
+    class Forbidden(Desk):
+        up = True
+
+        def send(self, row: Row) -> None:
+            self.got.append(row.seq)
+
+    desk, [seq] = Forbidden(reason="forbidden"), fill(outbox, 1)
+    relay = relay_of(outbox, desk)
+    relay.step(0.0)
+    assert desk.got == [seq]
+    assert (relay.status()["up"], relay.status()["reason"]) == (False, "forbidden")
+
+
 def test_a_sink_that_is_down_is_tried_at_growing_intervals_up_to_the_cap(outbox: Outbox) -> None:
     desk = Desk(reason="nobody there")
     fill(outbox, 2)

@@ -70,8 +70,9 @@ def _unattended(settings: Unattended, web: bool) -> None:
 
     if web:
         settings = replace(settings, web=settings.web or WebSettings())
-    handler = log_to(redactor=Redactor(secret.read() for secret in settings.secrets()))
-    run_unattended(settings, on_status=lambda _: handler.write_due())
+    redactor = Redactor(secret.read() for secret in settings.secrets())
+    handler = log_to(redactor=redactor)
+    run_unattended(settings, on_status=lambda _: handler.write_due(), keep_out=redactor.add)
 
 
 def _source(settings: Store, frames: int | None) -> None:

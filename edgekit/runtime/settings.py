@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.schema import STRICT
+
+SCHEME = re.compile(r"(scene|gst|csi|picamera):|(rtsp|http)s?://")  # what begins an address that is no path
 
 
 @dataclass(frozen=True)
@@ -113,3 +116,10 @@ class ModelSettings:
     def __post_init__(self) -> None:
         if self.score is not None and not 0 <= self.score <= 1:
             raise ValueError(f"score must be in 0..1; got {self.score}")
+
+
+def address_within(address: str | int, folder: Path) -> str | int:
+    """A source's address, that of a file or folder taken from `folder` where it is relative."""
+    if isinstance(address, int) or address.isdigit() or SCHEME.match(address) or "://" in address:
+        return address
+    return str(folder / address)

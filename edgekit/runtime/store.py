@@ -34,7 +34,7 @@ import numpy as np
 from edgekit.profile import named_or_detected, profile_within
 from edgekit.runtime.annotate import annotate
 from edgekit.runtime.pipeline import Observation, Pipeline
-from edgekit.runtime.settings import CameraMode, ClassifyPolicy, ModelSettings, TrackSettings
+from edgekit.runtime.settings import CameraMode, ClassifyPolicy, ModelSettings, TrackSettings, address_within
 from edgekit.runtime.sources import Source, open_source
 from edgekit.runtime.video import VideoFile
 from edgekit.schema import STRICT, parse, read_toml
@@ -104,14 +104,11 @@ class Store:
     def within(self, folder: Path) -> Store:
         """With paths relative to `folder` made whole."""
         source, output = self.source, self.output
-        address = source.address
-        if isinstance(address, str) and not _is_no_path(address):
-            address = str(folder / address)
         jsonl = output.jsonl if output.jsonl in (None, "-") else str(folder / output.jsonl)
         return replace(
             self,
             profile=profile_within(self.profile, folder),
-            source=replace(source, address=address),
+            source=replace(source, address=address_within(source.address, folder)),
             detector=replace(self.detector, bundle=folder / self.detector.bundle),
             classifier=self.classifier and replace(self.classifier, bundle=folder / self.classifier.bundle),
             output=replace(output, jsonl=jsonl, video=output.video and folder / output.video),
@@ -130,10 +127,6 @@ class Store:
             track=self.track or None,
             classify=self.classify,
         )
-
-
-def _is_no_path(address: str) -> bool:
-    return address.isdigit() or address.startswith("scene:") or "://" in address
 
 
 Ending: TypeAlias = Literal["the source ended", "the limit was reached", "interrupted"]

@@ -45,7 +45,7 @@ class CallbackSink(Courier):
             self._function(Event.from_json(rows[0].json))
         except (SinkDown, Refused):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a function that calls sys.exit ends no device
             self._failed += 1
             log.exception("%s: failed on event %s, for the %d. time", self.name, rows[0].id, self._failed)
             if self._failed < self._tries:

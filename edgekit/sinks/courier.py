@@ -44,17 +44,16 @@ class Courier(Reporting):
         self._refused: deque[int] = deque()
         self._changed = threading.Condition()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._carry, name=f"courier-{name}", daemon=True)
-        self._thread.start()
+        self._thread = self._started()
 
     def send(self, row: Row) -> None:
         with self._changed:
+            if not self._thread.is_alive():
+                self._revive()
             if row.seq in self._held:
                 return
             if not self.up:
                 raise SinkDown(self.reason)
-            if not self._thread.is_alive():
-                raise SinkDown("its thread has ended")
             if len(self._held) >= self._queue:
                 raise SinkDown(f"{self._queue} events are on their way already")
             self._held[row.seq] = row
@@ -73,6 +72,18 @@ class Courier(Reporting):
             self._changed.notify()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=2.0)
+
+    def _started(self) -> threading.Thread:
+        thread = threading.Thread(target=self._carry, name=f"courier-{self.name}", daemon=True)
+        thread.start()
+        return thread
+
+    def _revive(self) -> None:
+        """Start the thread anew where it has ended, as it does at what `deliver` should not have raised; its next
+        delivery shows whether it is up again."""
+        self._health.is_down("its thread has ended")
+        if not self._closing.is_set():
+            self._thread = self._started()
 
     def _take(self, told: deque[int]) -> list[int]:
         with self._changed:

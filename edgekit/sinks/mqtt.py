@@ -21,8 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgekit.errors import SettingsError
 from edgekit.schema import STRICT
-from edgekit.secret import Secret
+from edgekit.secret import KeepOut, Secret, no_log
 from edgekit.sinks import Row, SinkDown
 from edgekit.sinks.health import Health, Reporting
 from edgekit.sinks.mqtt_client import HELD, event_properties, open_client, session
@@ -92,10 +93,10 @@ class MqttSettings:
         secret, tls = self.password, self.tls
         return replace(self, password=secret and secret.within(folder), tls=tls and tls.within(folder))
 
-    def open(self, device: str) -> MqttSink:
+    def open(self, device: str, keep_out: KeepOut = no_log) -> MqttSink:
         """The sink, connecting by itself from now on. `SettingsError` where a secret or a certificate is not where it
-        should be, `EdgekitError` where paho-mqtt is not installed."""
-        return MqttSink(self, device)
+        should be, `EdgekitError` where paho-mqtt is not installed. keep_out: told every password that is read."""
+        return MqttSink(self, device, keep_out=keep_out)
 
 
 class MqttSink(Reporting):
@@ -104,10 +105,10 @@ class MqttSink(Reporting):
     The outbox is the queue: rows are taken while connected only. What was taken and is not acknowledged when the
     connection breaks, paho sends again on the next one, as MQTT wants it; before a connection's end nothing is sent
     twice. The session at the broker outlives connections, so that acknowledgements of consumers wait for a device that
-    is away.
+    is away. Password and certificates are read anew for each connection: they may be replaced while it runs.
     """
 
-    def __init__(self, settings: MqttSettings, device: str, name: str = "mqtt") -> None:
+    def __init__(self, settings: MqttSettings, device: str, name: str = "mqtt", keep_out: KeepOut = no_log) -> None:
         if not device or _NOT_IN_A_TOPIC.search(device):
             raise ValueError(f"a device's name is part of topics: no '/', '+' or '#'; got '{device}'")
         self.name = name
@@ -128,7 +129,10 @@ class MqttSink(Reporting):
         self._status_at = float("-inf")
         self._status_lock = threading.Lock()
         self._closed = False
-        self._client = open_client(settings, f"edgekit-{device}")
+        self._keep_out = keep_out
+        self._tls = None if settings.tls is None else settings.tls.context()
+        self._client = open_client(settings, f"edgekit-{device}", self._tls)
+        self._log_in()
         self._connect()
 
     @property
@@ -204,6 +208,14 @@ class MqttSink(Reporting):
         client.connect_async(settings.host, port, settings.keepalive_s, **session(settings))
         client.loop_start()
 
+    def _log_in(self) -> None:
+        """With the password that there is now."""
+        user, password = self._settings.user, self._settings.password
+        if user is not None:
+            secret = None if password is None else password.read()
+            self._keep_out(secret or "")
+            self._client.username_pw_set(user, secret)
+
     def _subscribe(self) -> None:
         self._client.subscribe(f"{self._topic}/ack", qos=1)
 
@@ -263,6 +275,12 @@ class MqttSink(Reporting):
 
     def _on_pre_connect(self, client: Client, userdata: Any) -> None:
         self._answered = False
+        try:
+            self._log_in()
+            if self._settings.tls is not None and self._tls is not None:
+                self._settings.tls.renew(self._tls)
+        except SettingsError as error:
+            log.warning("%s: goes on with what it read before: %s", self.name, error)
 
     def _on_connect(self, client: Client, userdata: Any, flags: Any, code: ReasonCode, properties: Any) -> None:
         self._answered = True

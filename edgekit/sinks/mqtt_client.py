@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import ssl
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import EdgekitError
@@ -20,8 +21,8 @@ IN_FLIGHT = 20  # what brokers take unacknowledged from one client by default; p
 HELD = 2000  # events that paho may hold, above any window: it queues without a bound unless told
 
 
-def open_client(settings: MqttSettings, client_id: str) -> Client:
-    """A client that is not connected yet. `EdgekitError` where paho-mqtt is not installed."""
+def open_client(settings: MqttSettings, client_id: str, tls: ssl.SSLContext | None) -> Client:
+    """A client that is not connected yet and knows no password. `EdgekitError` where paho-mqtt is not installed."""
     try:
         import paho.mqtt.client as mqtt
         from paho.mqtt.enums import CallbackAPIVersion
@@ -31,10 +32,8 @@ def open_client(settings: MqttSettings, client_id: str) -> Client:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
     else:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=False)
-    if settings.user is not None:
-        client.username_pw_set(settings.user, None if settings.password is None else settings.password.read())
-    if settings.tls is not None:
-        client.tls_set_context(settings.tls.context())
+    if tls is not None:
+        client.tls_set_context(tls)
     elif settings.password is not None:
         log.warning("the broker's password travels unencrypted: there is no [sinks.mqtt.tls]")
     client.connect_timeout = settings.connect_s

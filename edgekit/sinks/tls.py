@@ -45,3 +45,14 @@ class Tls:
             files = ", ".join(str(path) for path in (self.ca, self.cert, self.key) if path is not None)
             raise SettingsError(f"{files}: {error.strerror or error}") from error
         return context
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Have `context` use what the files hold now, on connections from now on, and trust its authorities as before.
+        `SettingsError` leaves it as it is."""
+        if self.ca is None and self.cert is None:
+            return
+        self.context()  # a key that does not fit its certificate would leave the other one without either
+        if self.ca is not None:
+            context.load_verify_locations(self.ca)
+        if self.cert is not None:
+            context.load_cert_chain(self.cert, self.key, password="")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import logging
 import random
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 from edgekit.backoff import Backoff
 from edgekit.errors import SettingsError
 from edgekit.schema import STRICT
-from edgekit.secret import Secret
+from edgekit.secret import KeepOut, Secret, no_log
 from edgekit.sinks import Refused, Row, SinkDown
 from edgekit.sinks.courier import Courier
 from edgekit.sinks.tls import Tls
@@ -29,6 +30,7 @@ from edgekit.sinks.tls import Tls
 log = logging.getLogger(__name__)
 
 _LATER = frozenset({408, 425, 429})
+_LOCKED_OUT = frozenset({401, 403, 407})
 _WRONG_DOOR = frozenset({401, 403, 404, 405, 407, 410, 415})
 _LONGEST_WAIT_S = 3600.0  # what a Retry-After may ask for: a server whose clock is wrong must not silence a device
 _ANSWER_BYTES = 64 * 1024
@@ -68,16 +70,21 @@ class WebhookSettings:
         headers = {name: secret.within(folder) for name, secret in self.headers.items()}
         return replace(self, headers=headers, tls=self.tls and self.tls.within(folder))
 
-    def open(self) -> WebhookSink:
-        """The sink; `SettingsError` where a secret or a certificate is not where it should be."""
-        return WebhookSink(self)
+    def open(self, keep_out: KeepOut = no_log) -> WebhookSink:
+        """The sink; `SettingsError` where a secret or a certificate is not where it should be. keep_out: told every
+        secret that is read."""
+        return WebhookSink(self, keep_out=keep_out)
 
 
 class WebhookSink(Courier):
-    """Posts events over one connection that is kept open. Redirects are not followed, proxies not asked."""
+    """Posts events over one connection that is kept open. Redirects are not followed, proxies not asked.
 
-    def __init__(self, settings: WebhookSettings, name: str = "webhook") -> None:
-        self._endpoint = _Endpoint(settings)
+    Where the server does not accept who this is, or cannot prove who it is, secrets and certificates are read anew for
+    the next try: they may have been replaced.
+    """
+
+    def __init__(self, settings: WebhookSettings, name: str = "webhook", keep_out: KeepOut = no_log) -> None:
+        self._endpoint = _Endpoint(settings, keep_out)
         backoff = Backoff(settings.retry_s, settings.retry_cap_s, random.Random())
         super().__init__(name, self._endpoint.post, backoff, log, batch=settings.batch)
 
@@ -87,31 +94,51 @@ class WebhookSink(Courier):
 
 
 class _Endpoint:
-    def __init__(self, settings: WebhookSettings) -> None:
+    def __init__(self, settings: WebhookSettings, keep_out: KeepOut) -> None:
         url = urlsplit(settings.url)
         self._settings = settings
+        self._keep_out = keep_out
+        self._encrypted = url.scheme == "https"
         self._host, self._port = url.hostname or "", url.port
         self._path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        self._context = (settings.tls or Tls()).context() if url.scheme == "https" else None
-        self._headers = {name: _header(name, secret) for name, secret in settings.headers.items()}
-        if self._context is None and self._headers:
-            log.warning("the headers' secrets travel unencrypted over http")
         self._connection: http.client.HTTPConnection | None = None
+        self._locked_out = False
+        self._read_secrets()
+        if self._headers and not self._encrypted:
+            log.warning("the headers' secrets travel unencrypted over http")
 
     def post(self, rows: Sequence[Row]) -> None:
         """`SinkDown` or `Refused` where the answer is not 2xx."""
         kind, body = _content(rows, self._settings.batch)
+        if self._locked_out:
+            self._read_secrets_anew()
         try:
             status, retry_after = self._ask(kind, body)
         except (OSError, http.client.HTTPException) as error:
             self.close()
+            self._locked_out = isinstance(error, (ssl.SSLError, ConnectionResetError))  # TLS 1.3 may end in either
             raise SinkDown(f"the server: {_told(error)}") from error
+        self._locked_out = status in _LOCKED_OUT
         _judge(status, retry_after)
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _read_secrets(self) -> None:
+        headers = {name: _header(name, secret) for name, secret in self._settings.headers.items()}
+        self._context = (self._settings.tls or Tls()).context() if self._encrypted else None
+        self._headers = headers
+        for secret in headers.values():
+            self._keep_out(secret)
+
+    def _read_secrets_anew(self) -> None:
+        self.close()
+        try:
+            self._read_secrets()
+        except SettingsError as error:
+            log.warning("goes on with what it read before: %s", error)
 
     def _ask(self, kind: str, body: bytes) -> tuple[int, str | None]:
         kept = self._connection

@@ -6,6 +6,7 @@ a frame that is new, bright and in its turn, of a camera that is LIVE, may be lo
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -18,6 +19,7 @@ State: TypeAlias = Literal["LIVE", "STALE", "FROZEN", "DARK", "LOST"]
 _RATE_WINDOW_S = 2.0
 _REPLAYED = 32  # frames: an encoder that is stuck may play its last second again and again
 _FASTEST_FPS = 90.0  # of a source that does not say how fast it is
+_NOTICE_AGAIN_S = 600.0  # one bad cable damages a frame now and then for weeks
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Facts:
 
     number: its place in the ring. taken_at: monotonic seconds. digest: of its pixels; equal for equal pictures. mean:
     brightness, 0 to 255. stamp: the camera's own timestamp in seconds, where it has one. arrived, damaged: frames
-    since the camera was opened, those that were skipped included, and those that could not be decoded.
+    since the camera was opened, those that were skipped included, and those that could not be decoded. TypeError where
+    one is no number.
     """
 
     number: int
@@ -70,10 +73,17 @@ class Facts:
     arrived: int = 0
     damaged: int = 0
 
+    def __post_init__(self) -> None:
+        whole = (self.number, self.width, self.height, self.digest, self.arrived, self.damaged)
+        other = (self.taken_at, self.mean, 0.0 if self.stamp is None else self.stamp)
+        if any(type(each) is not int for each in whole) or any(type(each) not in (int, float) for each in other):
+            raise TypeError(f"facts of a frame are numbers; got {self}")
+
 
 @dataclass(frozen=True)
 class Change:
-    """A camera went from one state to another, or is LOST for another reason. held_s: how long the old one lasted."""
+    """A camera went from one state to another, or is LOST for another reason, numbers in it aside. held_s: how long the
+    old one lasted."""
 
     before: State
     after: State
@@ -85,7 +95,7 @@ class CameraHealth:
     """Feed it with `arrived`, `failed` and `tick`; each gives the change that it caused, or None.
 
     state, reason, since: now. open: whether its source is; when that turns False in a `tick`, the source is to be
-    opened anew. notices: odd things that are no reason to stop, counted by kind, such as another size in mid-stream.
+    opened anew. notices: odd things that are no reason to stop, counted by kind, such as frames of another size.
     refused: frames that must not be looked at, by reason. fps: frames a second, over the last seconds.
     """
 
@@ -177,7 +187,7 @@ class CameraHealth:
         return self._heard_at + due
 
     def take_notices(self) -> list[str]:
-        """The kinds of notices since the last time."""
+        """The kinds of notices that began since the last time."""
         taken, self._new_notices = self._new_notices, []
         return taken
 
@@ -214,7 +224,7 @@ class CameraHealth:
             return None
         if silent_s >= limits.hung_s:
             reason = f"no frame for {limits.hung_s:g} s"
-            self._told.add(reason)  # it is LOST already, and nobody need be told again
+            self._told.add(_kind_of(reason))  # it is LOST already, and nobody need be told again
             return self.failed(now, reason)
         if silent_s >= limits.lost_s:
             return self._become("LOST", f"no frame for {limits.lost_s:g} s", now)
@@ -235,10 +245,11 @@ class CameraHealth:
         return None
 
     def _become(self, state: State, reason: str, now: float) -> Change | None:
-        if state == self.state and (state != "LOST" or reason in self._told):
+        kind = _kind_of(reason)
+        if state == self.state and (state != "LOST" or kind in self._told):
             self.reason = reason
             return None
-        self._told = {*self._told, reason} if state == self.state == "LOST" else {reason}
+        self._told = {*self._told, kind} if state == self.state == "LOST" else {kind}
         change = Change(self.state, state, reason, now - self.since)
         self.state, self.reason, self.since = state, reason, now
         self._good = 0
@@ -258,10 +269,15 @@ class CameraHealth:
         if long_enough and self.fps > self._fastest_fps:
             self._notice("too fast", now)
 
-    def _notice(self, kind: str, now: float, again_s: float = 1.0) -> None:
-        """Once for as long as it lasts: anew where it was not so for `again_s`."""
+    def _notice(self, kind: str, now: float) -> None:
+        """Counted each time, told once for as long as it lasts: anew where it was not so for `_NOTICE_AGAIN_S`."""
         last_at = self._noticed_at.get(kind, float("-inf"))
         self._noticed_at[kind] = now
-        if now - last_at >= again_s:
-            self.notices[kind] += 1
+        self.notices[kind] += 1
+        if now - last_at >= _NOTICE_AGAIN_S:
             self._new_notices.append(kind)
+
+
+def _kind_of(reason: str) -> str:
+    """A reason that differs in its numbers alone is no new one."""
+    return re.sub(r"\d+", "#", reason)

@@ -65,12 +65,14 @@ def _capture(camera: CameraSettings, patience: Patience, channel: Channel, ring:
     except Gone:
         raise
     except (EdgekitError, ValueError, OSError) as error:
-        return _without_address(str(error), camera)
+        return without_address(str(error), camera)
     return "it gives no more frames"
 
 
-def _without_address(reason: str, camera: CameraSettings) -> str:
-    return reason.removeprefix(f"{camera.name}: ").replace(str(camera.address), "its address")
+def without_address(reason: str, camera: CameraSettings) -> str:
+    """As everybody may read it; the number of a camera of this host is no secret, and stands in other words too."""
+    address, reason = str(camera.address), reason.removeprefix(f"{camera.name}: ")
+    return reason if address.isdigit() else reason.replace(address, "its address")
 
 
 def _open(camera: CameraSettings, patience: Patience) -> Source:

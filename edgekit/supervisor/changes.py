@@ -37,7 +37,9 @@ class Changes:
 def counts(observation: Mapping[str, Any]) -> dict[str, int]:
     """How many there are of each product, or of each label where no product is known, by name.
 
-    observation: as `Observation.to_dict` gives it.
+    observation: as `Observation.to_dict` gives it. KeyError or TypeError where it is none.
     """
-    names = (thing["product"]["label"] if "product" in thing else thing["label"] for thing in observation["detections"])
+    names = [thing["product"]["label"] if "product" in thing else thing["label"] for thing in observation["detections"]]
+    if any(not isinstance(name, str) for name in names):
+        raise TypeError(f"a label is text; got {names}")
     return dict(sorted(Counter(names).items()))

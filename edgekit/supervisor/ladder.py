@@ -15,6 +15,9 @@ from edgekit.schema import STRICT
 from edgekit.supervisor.lasting import lasted, since
 from edgekit.supervisor.sensors import Reading
 
+_SOFT_C = 80.0  # of a board that nobody knows it of
+_COOLER_C = 8.0  # than the limit, before more is asked of the board again
+
 
 @dataclass(frozen=True)
 class Rung:
@@ -45,8 +48,9 @@ def default_rungs(smaller: str | None = None, classifier: bool = True) -> tuple[
 class LadderSettings:
     """When it is too much, and when there is room again.
 
-    heat_*_c: degrees Celsius. missed_*: share of the frames of the last ten seconds that were due and not
-    looked at. memory_*_mb: available memory. pressure_*: per cent of the time in which tasks waited for memory.
+    heat_*_c: degrees Celsius; the high one is the board's own limit unless it is said, the low one 8 below the high.
+    missed_*: share of the frames of the last ten seconds that were due and not looked at. memory_*_mb: available
+    memory. pressure_*: per cent of the time in which tasks waited for memory.
     worse_after_s: ill for so long before a rung down, at least as long as the window of `missed`. better_after_s: well
     for so long before a rung up. held_after_s: a climb that lasted so long has held; one that did not doubles the wait
     for the next, up to longest_wait_s.
@@ -54,8 +58,8 @@ class LadderSettings:
 
     __pydantic_config__ = STRICT
 
-    heat_high_c: float = 80.0
-    heat_low_c: float = 72.0
+    heat_high_c: float | None = None
+    heat_low_c: float | None = None
     missed_high: float = 0.3
     missed_low: float = 0.05
     memory_low_mb: float = 100.0
@@ -69,8 +73,9 @@ class LadderSettings:
 
     def __post_init__(self) -> None:
         for low, high in _BANDS:
-            if not getattr(self, low) < getattr(self, high):
-                raise ValueError(f"{low} must be below {high}; got {getattr(self, low)} and {getattr(self, high)}")
+            least, most = getattr(self, low), getattr(self, high)
+            if least is not None and most is not None and not least < most:
+                raise ValueError(f"{low} must be below {high}; got {least} and {most}")
         if not 0 < self.worse_after_s <= self.better_after_s <= self.longest_wait_s:
             raise ValueError(
                 "need 0 < worse_after_s <= better_after_s <= longest_wait_s; "
@@ -78,6 +83,16 @@ class LadderSettings:
             )
         if self.held_after_s < 0:
             raise ValueError(f"held_after_s must be 0 or more; got {self.held_after_s}")
+
+    def heat_c(self, soft_c: float | None) -> tuple[float, float]:
+        """The low and the high temperature for a board that slows itself down at `soft_c`; ValueError where the one
+        that is said and the board's do not go together."""
+        usual = _SOFT_C if soft_c is None else soft_c
+        high = usual if self.heat_high_c is None else self.heat_high_c
+        low = high - _COOLER_C if self.heat_low_c is None else self.heat_low_c
+        if not low < high:
+            raise ValueError(f"heat_low_c must be below the board's {high:g} °C; got {low:g}")
+        return low, high
 
 
 _BANDS = (
@@ -99,18 +114,19 @@ class Step:
 
 
 class Ladder:
-    """Where on the ladder the runtime stands; it begins on the first rung.
+    """Where on the ladder the runtime stands; it begins on the first rung. soft_c: where the board slows itself down.
 
     ladder = Ladder(LadderSettings(), default_rungs("tflite-int8"))
     step = ladder.update(now, read_sensors(), missed=0.4)   # once a second or so
     """
 
-    def __init__(self, settings: LadderSettings, rungs: Sequence[Rung]) -> None:
+    def __init__(self, settings: LadderSettings, rungs: Sequence[Rung], soft_c: float | None = None) -> None:
         if not rungs:
             raise ValueError("a ladder needs at least one rung")
         self.index = 0
         self.reason = ""  # of the last step
         self._settings = settings
+        self._heat_c = settings.heat_c(soft_c)
         self._rungs = tuple(rungs)
         self._ill_since: float | None = None
         self._well_since: float | None = None
@@ -126,7 +142,7 @@ class Ladder:
 
         A gauge that is None counts neither as ill nor as well, and where all are, nothing moves.
         """
-        gauges = [gauge for gauge in _gauges(self._settings, reading, missed) if gauge.value is not None]
+        gauges = [gauge for gauge in _gauges(self._settings, self._heat_c, reading, missed) if gauge.value is not None]
         ill = [gauge for gauge in gauges if gauge.ill]
         self._ill_since = since(self._ill_since, now, bool(ill))
         self._well_since = since(self._well_since, now, bool(gauges) and all(gauge.well for gauge in gauges))
@@ -183,9 +199,12 @@ class _Gauge:
         return self.what.format(self.value)
 
 
-def _gauges(limits: LadderSettings, reading: Reading, missed: float | None) -> tuple[_Gauge, ...]:
+def _gauges(
+    limits: LadderSettings, heat_c: tuple[float, float], reading: Reading, missed: float | None
+) -> tuple[_Gauge, ...]:
+    cool_c, hot_c = heat_c
     return (
-        _Gauge("{:.1f} °C", reading.heat_c, limits.heat_high_c, limits.heat_low_c),
+        _Gauge("{:.1f} °C", reading.heat_c, hot_c, cool_c),
         _Gauge("{:.0%} of the frames missed", missed, limits.missed_high, limits.missed_low),
         _Gauge("{:.0f} MB available", reading.memory_available_mb, limits.memory_low_mb, limits.memory_high_mb),
         _Gauge("memory pressure {:.1f} %", reading.memory_pressure, limits.pressure_high, limits.pressure_low),

@@ -28,7 +28,7 @@ from edgekit.events import (
 )
 from edgekit.outbox import Outbox
 from edgekit.sinks import Sink
-from edgekit.supervisor.changes import Changes, counts
+from edgekit.supervisor.changes import Changes
 from edgekit.supervisor.children import Child
 from edgekit.supervisor.engine import EngineHealth
 from edgekit.supervisor.ladder import Ladder, Rung
@@ -151,7 +151,8 @@ class Supervisor:
             states = {"state": change.after, "before": change.before, "reason": change.reason}
             self._emit(CAMERA_STATE, name, {**states, "held_s": round(change.held_s, 3)})
         for notice in camera.health.take_notices():
-            self._emit(CAMERA_NOTICE, name, {"notice": notice, "size": camera.health.size})
+            noticed = {"notice": notice, "count": camera.health.notices[notice], "size": camera.health.size}
+            self._emit(CAMERA_NOTICE, name, noticed)
 
     def _look(self, now: float) -> None:
         """Ask for the newest frame of the camera that is due and has waited longest."""
@@ -182,11 +183,10 @@ class Supervisor:
         if camera.health.state != "LIVE":
             camera.dropped["no longer LIVE"] += 1
             return
-        counted = counts(seen.observation)
-        changed = self._changes[seen.camera].update(counted)
+        changed = self._changes[seen.camera].update(seen.counts)
         which = self.settings.events.observations
         if which == "all" or (which == "changes" and changed is not None):
-            self._emit(OBSERVATION, seen.camera, {"counts": counted, **seen.observation})
+            self._emit(OBSERVATION, seen.camera, {"counts": seen.counts, **seen.observation})
 
     def _sense(self, now: float) -> None:
         if now < self._sense_at:
@@ -233,8 +233,9 @@ class Supervisor:
     def stuck(self) -> str | None:
         """Why the whole must be started anew, if it must: nothing else would get it going again.
 
-        A camera that is LIVE while no frame is answered, although the engine is ready; or a relay that no longer moves.
-        One whose broker is away does move, and a new start would not bring the broker back.
+        A camera that is LIVE while no frame is answered, although the engine is ready; an inference process that does
+        not die, beside which no other is started; or a relay that no longer moves. One whose broker is away does move,
+        and a new start would not bring the broker back.
         """
         now = self.ports.clock()
         slowest = min(camera.settings.fps for camera in self.cameras.values()) * self.rung.rate
@@ -242,6 +243,9 @@ class Supervisor:
         live = [each.health.since for each in self.cameras.values() if each.health.state == "LIVE"]
         if live and now - max(min(live), self._answered_at) > stuck_s and self.engine.idle:
             return f"frames come, the engine is ready, and none was answered for {stuck_s:g} s"
+        undying_since = self.worker.undying_since
+        if undying_since is not None and now - undying_since > _STUCK_S:
+            return f"the engine's process has been killed and has not died for {_STUCK_S:g} s"
         for relay in self.ports.relays:
             if now - relay.stepped_at > _STUCK_S:
                 return f"the relay to {relay.sink.name} has not moved for {_STUCK_S:g} s"

@@ -32,6 +32,7 @@ from edgekit.profile import DeviceProfile, named_or_detected
 from edgekit.relay import Relay, run_relays
 from edgekit.runtime.settings import ModelSettings
 from edgekit.schema import dump
+from edgekit.secret import KeepOut, no_log
 from edgekit.sinks import Sink
 from edgekit.sinks.jsonl import JsonlSettings
 from edgekit.sinks.mqtt import MqttSink
@@ -49,7 +50,7 @@ VIEW_BYTES = 512 * 1024  # a JPEG of the page's size, with room to spare
 _DEATH_S = 2.0
 _FLUSH_S = 2.0
 _PING_S = 30.0
-_COOLER_C = 8.0  # below the board's own limit, before more is asked of it again
+_REMEMBER_AGAIN_S = 60.0
 _GOOD = "good.json"
 
 
@@ -58,21 +59,25 @@ def run_unattended(
     *,
     stop: threading.Event | None = None,
     on_status: Callable[[Mapping[str, Any]], None] | None = None,
+    keep_out: KeepOut = no_log,
 ) -> None:
     """Watch the cameras of `settings` until `stop` is set, or SIGTERM or Ctrl-C come; the main thread's work.
 
-    on_status: is shown the status twice a second. `EdgekitError` where it cannot begin: no such bundle, no engine for
-    it, too little memory for frames, a state folder that cannot be written to. Once begun it does not end by itself.
+    on_status: is shown the status twice a second. keep_out: told every secret that a sink reads. `EdgekitError` where
+    it cannot begin: no such bundle, no engine for it, too little memory for frames, a state folder that cannot be
+    written to. Once begun it does not end by itself.
     """
     stop = stop or threading.Event()
-    with _stopped_by_signals(stop), _Box(settings, on_status) as box:
+    with _stopped_by_signals(stop), _Box(settings, on_status, keep_out) as box:
         box.serve(stop)
 
 
 class _Box:
     """The real ports, and the loop that drives the supervisor over them."""
 
-    def __init__(self, settings: Unattended, on_status: Callable[[Mapping[str, Any]], None] | None) -> None:
+    def __init__(
+        self, settings: Unattended, on_status: Callable[[Mapping[str, Any]], None] | None, keep_out: KeepOut
+    ) -> None:
         host = Host.probe()
         self.settings = settings
         self.profile = named_or_detected(settings.profile, host)
@@ -84,12 +89,14 @@ class _Box:
         check_memory(len(settings.cameras) * settings.slot_bytes * SLOTS, host)
         self._token = None if settings.web is None or settings.web.token is None else settings.web.token.read()
         self._on_status = on_status
+        self._keep_out = keep_out
         self._opened = ExitStack()
         self._children: list[Process] = []
         self._notifier = Notifier.from_environment()
         self._hidden = settings.secret_variables()
         self._ping_at = float("-inf")
         self._remembered: str | None = None
+        self._remember_at = float("-inf")
         self._page: Page | None = None
 
     def __enter__(self) -> _Box:
@@ -98,7 +105,7 @@ class _Box:
             opened.enter_context(_alone_in(self.state))
             self.rings = {each.name: _ring(each.name, settings.slot_bytes, opened) for each in settings.cameras}
             self.views = {each.name: _ring(f"view {each.name}", VIEW_BYTES, opened) for each in settings.cameras}
-            self.sinks = open_sinks(settings.sinks, settings.device, opened)
+            self.sinks = open_sinks(settings.sinks, settings.device, opened, self._keep_out)
             names = [sink.name for sink in self.sinks]
             outbox = opened.enter_context(Outbox(self.state / "outbox.db", names, settings.events.limits))
             self.relays = [open_relay(outbox, sink) for sink in self.sinks]
@@ -239,8 +246,11 @@ class _Box:
 
     def _ladder(self) -> Ladder:
         soft = self.profile.thermal.soft_c
-        at = {} if soft is None else {"heat_high_c": soft.value, "heat_low_c": soft.value - _COOLER_C}
-        return Ladder(self.settings.ladder or LadderSettings(**at), self._rungs())
+        settings = self.settings.ladder or LadderSettings()
+        try:
+            return Ladder(settings, self._rungs(), None if soft is None else soft.value)
+        except ValueError as error:
+            raise SettingsError(f"[ladder]: {error}") from error
 
     def _last_good(self) -> str | None:
         """What ran well the last time this bundle was used here; nothing known is no fault."""
@@ -252,13 +262,16 @@ class _Box:
         return good if good in self.variants else None
 
     def _remember(self, variant: str) -> None:
-        if variant == self._remembered:
+        now = time.monotonic()
+        if variant == self._remembered or now < self._remember_at:
             return
-        self._remembered = variant
+        self._remember_at = now + _REMEMBER_AGAIN_S
         try:
             write_text(self.state / _GOOD, json.dumps({"bundle": self.digest, "variant": variant}) + "\n")
         except EdgekitError as error:  # a full disk stops no camera
             log.warning("the last good variant is not kept: %s", error)
+        else:
+            self._remembered = variant
 
 
 def _digest(model: ModelSettings) -> str:
@@ -325,15 +338,15 @@ def runnable_variants(settings: Unattended, profile: DeviceProfile) -> tuple[str
     return tuple(able)
 
 
-def open_sinks(settings: SinkSettings, device: str, opened: ExitStack) -> list[Sink]:
-    """The sinks of a store file, closed with `opened`."""
+def open_sinks(settings: SinkSettings, device: str, opened: ExitStack, keep_out: KeepOut = no_log) -> list[Sink]:
+    """The sinks of a store file, closed with `opened`. keep_out: told every secret that they read."""
     sinks: list[Sink] = []
     if settings.jsonl is not None:
         sinks.append(settings.jsonl.open())
     if settings.mqtt is not None:
-        sinks.append(settings.mqtt.open(device))
+        sinks.append(settings.mqtt.open(device, keep_out))
     if settings.webhook is not None:
-        sinks.append(settings.webhook.open())
+        sinks.append(settings.webhook.open(keep_out))
     for sink in sinks:
         opened.callback(sink.close)
     return sinks

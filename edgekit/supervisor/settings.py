@@ -30,7 +30,7 @@ from typing import Literal
 
 from edgekit.outbox import Limits
 from edgekit.profile import profile_within
-from edgekit.runtime.settings import CameraMode, ClassifyPolicy, ModelSettings, TrackSettings
+from edgekit.runtime.settings import CameraMode, ClassifyPolicy, ModelSettings, TrackSettings, address_within
 from edgekit.schema import STRICT, parse, read_toml
 from edgekit.secret import Secret
 from edgekit.sinks.jsonl import JsonlSettings
@@ -141,8 +141,8 @@ class WebSettings:
 @dataclass(frozen=True)
 class Unattended:
     """Everything that a store's box needs to know. state: the folder for what must outlive a restart; systemd's
-    STATE_DIRECTORY, or 'state' beside the file, if it is not said. ladder: when to do less; if it is not said, at the
-    temperature at which the profile's board slows down.
+    STATE_DIRECTORY, or 'state' beside the file, if it is not said. ladder: when to do less; unless it says
+    another, at the temperature at which the profile's board slows down.
 
     smaller: the detector's variant for a board that cannot keep up; the ladder goes without where there is none.
     largest_frame: width and height that the shared memory is laid out for; memory is taken only by what is used.
@@ -192,7 +192,7 @@ class Unattended:
         return replace(
             self,
             profile=profile_within(self.profile, folder),
-            cameras=tuple(replace(each, address=_whole(each.address, folder)) for each in self.cameras),
+            cameras=tuple(replace(each, address=address_within(each.address, folder)) for each in self.cameras),
             detector=replace(self.detector, bundle=folder / self.detector.bundle),
             classifier=self.classifier and replace(self.classifier, bundle=folder / self.classifier.bundle),
             state=folder / (self.state or os.environ.get("STATE_DIRECTORY", "state")),
@@ -215,9 +215,3 @@ class Unattended:
         """Of a camera's ring: one largest frame."""
         width, height = self.largest_frame
         return width * height * 3
-
-
-def _whole(address: str | int, folder: Path) -> str | int:
-    if isinstance(address, int) or address.isdigit() or ":" in address.partition("/")[0]:
-        return address
-    return str(folder / address)

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from edgekit.backoff import Backoff
 from edgekit.supervisor.camera import Facts
+from edgekit.supervisor.changes import counts
 from edgekit.supervisor.children import Child, Message
 from edgekit.supervisor.engine import EngineHealth
 from edgekit.supervisor.ladder import Rung
@@ -22,17 +23,21 @@ from edgekit.supervisor.ladder import Rung
 log = logging.getLogger(__name__)
 
 _FIRST_S, _LONGEST_S = 0.5, 30.0  # loading a model costs seconds of all cores
-_DYING_S = 0.05
+_DYING_S, _UNDYING_S = 0.05, 1.0  # between looks whether it has died: at first, and once it does not seem to
+_DIES_WITHIN_S = 5.0
+_STUCK = "its process is stuck and does not die"
 _RECENT = 64  # answers whose stage times are kept
 
 
 @dataclass(frozen=True)
 class Seen:
-    """An answer: what was to be seen in that frame of that camera, as `Observation.to_dict` has it."""
+    """An answer: what was to be seen in that frame of that camera, as `Observation.to_dict` has it, and the `counts` of
+    that."""
 
     camera: str
     facts: Facts
     observation: Mapping[str, Any]
+    counts: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Worker:
     """Drive it with `step`, and give it work with `ask` while it is `idle`.
 
     start: gives a new child for a variant and a rung. health: what is believed of it. running_as: engine and precision.
+    undying_since: when it was first seen that a child that was killed had not died yet; None where none is dying.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Worker:
     ) -> None:
         self.health = health
         self.running_as = ""
+        self.undying_since: float | None = None
         self._start = start
         self._child: Child | None = None
         self._dying: Child | None = None
@@ -129,9 +136,8 @@ class Worker:
 
     def _begin(self, rung: Rung, now: float) -> list[Heard]:
         if self._dying is not None and self._dying.ended() is None:
-            self._restart_at = now + _DYING_S  # two at once may be more than there is memory for
-            return []
-        self._dying = None
+            return self._wait_for_death(now)  # two at once may be more than there is memory for
+        self._dying = self.undying_since = None
         wished = rung.variant
         variant = wished if wished is not None and self.health.may_run(wished) else self.health.variant
         self.health.started(now, variant)
@@ -140,6 +146,16 @@ class Worker:
         except OSError as error:
             return self._failed(f"its process cannot be started: {error.strerror}", now)
         return []
+
+    def _wait_for_death(self, now: float) -> list[Heard]:
+        self.undying_since = now if self.undying_since is None else self.undying_since
+        is_stuck = now - self.undying_since >= _DIES_WITHIN_S
+        self._restart_at = now + (_UNDYING_S if is_stuck else _DYING_S)
+        if not is_stuck or self.health.reason == _STUCK:
+            return []
+        self.health.reason = _STUCK
+        log.error("engine: %s; no other is started beside it", _STUCK)
+        return [Changed()]
 
     def _hear(self, now: float) -> list[Heard]:
         if self._child is None:
@@ -172,9 +188,11 @@ class Worker:
             return [Unanswered(asked[0], "overtaken")]
         if now - self.health.up_at >= 2 * self._waited_s:
             self._backoff.reset()  # it has worked for longer than it was waited for
-        for stage, spent in message["observation"]["stages_ms"].items():
-            self._stages.setdefault(stage, deque(maxlen=_RECENT)).append(spent)
-        return [Seen(*asked, message["observation"])]
+        observation = message["observation"]
+        seen = Seen(*asked, observation, counts(observation))
+        for stage, spent in observation["stages_ms"].items():
+            self._stages.setdefault(stage, deque(maxlen=_RECENT)).append(float(spent))
+        return [seen]
 
     def _failed(self, reason: str, now: float) -> list[Heard]:
         self.close()

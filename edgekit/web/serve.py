@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import EdgekitError
 from edgekit.secret import Secret
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1:8080"
 _NEEDED = ("starlette", "uvicorn", "prometheus_client")
-_STUCK_S = 20  # then a reader that takes nothing, a phone that went to sleep, is cut off
+_STUCK_S = 20  # then a reader that takes nothing, a phone that went to sleep, is cut off, and who asks for nothing too
+_PROBES = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))  # seconds, seconds, and how many
 _MOST_CONNECTIONS = 64
 
 
@@ -51,6 +53,7 @@ def make_server(
     from edgekit.web.app import make_app
 
     app = make_app(board, token, most_streams=most_streams, live_fps=live_fps)
+    silent = _Silent()
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -65,10 +68,31 @@ def make_server(
             proxy_headers=False,
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_graceful_shutdown=1,
+            timeout_notify=1,
+            callback_notify=lambda: silent.close(server.server_state.connections, time.monotonic()),
         )
     )
     app.state.ending = lambda: server.should_exit
     return server
+
+
+class _Silent:
+    """Closes connections on which nothing was asked for `_STUCK_S`: uvicorn waits for ever for a first request, and
+    each of them is one of `_MOST_CONNECTIONS`."""
+
+    def __init__(self) -> None:
+        self._since: dict[Any, tuple[Any, float]] = {}  # by connection: the last request, which is done, and since when
+
+    async def close(self, connections: Iterable[Any], now: float) -> None:
+        silent = [each for each in connections if each.cycle is None or each.cycle.response_complete]
+        before = self._since
+        self._since = {each: (each.cycle, now) for each in silent}
+        for each in silent:
+            cycle, since = before.get(each, (None, now))
+            if cycle is each.cycle:
+                self._since[each] = cycle, since
+                if now - since >= _STUCK_S:
+                    each.transport.close()
 
 
 def listen(address: str, token: Secret | str | None = None) -> socket.socket:
@@ -88,6 +112,12 @@ def listen(address: str, token: Secret | str | None = None) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it, see tcp(7)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STUCK_S * 1000)
+        listener.setsockopt(
+            socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
+        )  # inherited too: a peer that is gone says nothing
+        for name, value in _PROBES:
+            if hasattr(socket, name):
+                listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         listener.bind(where)
         listener.listen(128)
     except OSError as error:

@@ -17,6 +17,7 @@ from painted import LABELS, find_squares, paint
 from edgekit.errors import BundleError, ContractError, SettingsError, SourceError
 from edgekit.host import Host
 from edgekit.runtime.pipeline import Observation, Pipeline
+from edgekit.runtime.settings import address_within
 from edgekit.runtime.sources import Arrays, open_source
 from edgekit.runtime.store import Output, Store, run, run_store
 
@@ -189,16 +190,35 @@ def test_paths_are_relative_to_the_store_file(tmp_path: Path) -> None:
     assert store.output.jsonl == str(tmp_path / "seen.jsonl")
 
 
-@pytest.mark.parametrize(
-    "address",
-    ["/dev/video0", "0", "rtsp://user:secret@10.0.0.7/s", "scene:shelf?seed=3"],
-    ids=["path", "number", "rtsp", "scene"],
-)
+NO_FILES = [
+    "/dev/video0",
+    "0",
+    "rtsp://user:secret@10.0.0.7/s",
+    "rtsps://10.0.0.7/s",
+    "http://10.0.0.7/video.mjpg",
+    "https://10.0.0.7/still.jpg?size=1/2",
+    "scene:shelf?seed=3",
+    "picamera:0?size=640x480",
+    "csi:0?size=1280x720&fps=30",
+    "gst:filesrc location=clips/a.mp4 ! decodebin",
+    "ftp://10.0.0.7/a.mp4",  # no kind at all, which whoever opens it says
+]
+
+
+@pytest.mark.parametrize("address", NO_FILES)
 def test_addresses_that_are_no_files_stay_as_they_are(tmp_path: Path, address: str) -> None:
     text = f'[source]\naddress = "{address}"\n[detector]\nbundle = "shelf.ekb"\n[output]\njsonl = "-"\n'
     store = Store.read(store_file(tmp_path, text))
     assert store.source.address == address
     assert store.output.jsonl == "-"
+    assert address_within(address, tmp_path) == address
+
+
+@pytest.mark.parametrize("address", ["clip.mp4", "stills", "a:b/clip.mp4", "scenes/a.gif", "12.mp4", "."])
+def test_a_file_or_folder_is_taken_from_the_folder_that_is_given(tmp_path: Path, address: str) -> None:
+    assert address_within(address, tmp_path) == str(tmp_path / address)
+    assert address_within(str(tmp_path / address), Path("elsewhere")) == str(tmp_path / address)
+    assert address_within(7, tmp_path) == 7
 
 
 def test_a_board_is_recognised_where_the_store_file_names_no_profile(

@@ -102,3 +102,12 @@ def certificates(tmp_path: Path) -> tuple[Path, Path, Path]:
         stderr=subprocess.DEVNULL,
     )
     return authority, key, cert
+
+
+@pytest.fixture
+def own_certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate that only this device itself vouches for, and its key."""
+    cert, key = tmp_path / "own.pem", tmp_path / "own.key"
+    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-x509", "-days", "2"]
+    subprocess.run([*new, "-subj", "/CN=cart", "-keyout", key, "-out", cert], check=True, stderr=subprocess.DEVNULL)
+    return cert, key

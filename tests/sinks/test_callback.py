@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,3 +98,44 @@ def test_a_function_may_refuse(rows: Rows, until: Wait) -> None:
         send(sink, rows(2))
         until(lambda: refused.extend(sink.refused()) or len(refused) == 2)
         assert sink.acked() == []
+
+
+def test_a_function_that_calls_sys_exit_has_failed_like_any_other(rows: Rows, until: Wait) -> None:
+    called: list[str] = []
+
+    def leave(event: Event) -> None:
+        called.append(event.id)
+        if len(called) == 1:
+            sys.exit()
+
+    arrived: list[int] = []
+    with sink_of(leave) as sink:
+        [row] = rows(1)
+        sink.send(row)
+        until(lambda: arrived.extend(sink.acked()) or arrived == [row.seq])
+    assert called == [row.id] * 2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_has_ended_is_said_and_started_anew_with_what_it_held(rows: Rows, until: Wait) -> None:
+    class Odd(BaseException):
+        """What nobody expects."""
+
+    called: list[str] = []
+
+    def oddly(event: Event) -> None:
+        called.append(event.id)
+        if len(called) == 1:
+            raise Odd
+
+    arrived: list[int] = []
+    with sink_of(oddly) as sink:
+        first, second = rows(2)
+        sink.send(first)
+        until(lambda: called and not sink._thread.is_alive())
+        with pytest.raises(SinkDown, match="its thread has ended"):
+            sink.send(second)
+        until(lambda: arrived.extend(sink.acked()) or arrived == [first.seq])
+        assert sink.up
+        sink.send(second)
+        until(lambda: arrived.extend(sink.acked()) or arrived == [first.seq, second.seq])

@@ -21,7 +21,7 @@ import pytest
 from edgekit.benchmarks.reliability.mosquitto import free_port
 from edgekit.errors import SettingsError
 from edgekit.schema import parse
-from edgekit.secret import Secret
+from edgekit.secret import KeepOut, Secret, no_log
 from edgekit.sinks import Row, SinkDown
 from edgekit.sinks.tls import Tls
 from edgekit.sinks.webhook import WebhookSettings, WebhookSink
@@ -88,9 +88,9 @@ def serving(shop: Shop, encrypted: ssl.SSLContext | None = None) -> Iterator[Sho
 
 
 @contextmanager
-def sink_to(url: str, **settings: Any) -> Iterator[WebhookSink]:
+def sink_to(url: str, keep_out: KeepOut = no_log, **settings: Any) -> Iterator[WebhookSink]:
     settings = {"retry_s": 0.02, "retry_cap_s": 0.05, **settings}
-    sink = WebhookSettings(url, **settings).open()
+    sink = WebhookSettings(url, **settings).open(keep_out)
     try:
         yield sink
     finally:
@@ -284,6 +284,50 @@ def test_an_encrypted_server_must_prove_who_it_is(
             sink.send(row)
             until(lambda: "CERTIFICATE_VERIFY_FAILED" in sink.reason)
     assert len(shop.posts) == 1
+
+
+def test_a_certificate_that_is_replaced_while_it_runs_is_shown_to_the_server(
+    certificates: tuple[Path, Path, Path], own_certificate: tuple[Path, Path], rows: Rows, until: Wait
+) -> None:
+    authority, key, cert = certificates
+    own_cert, own_key = own_certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    context.load_verify_locations(authority)
+    context.verify_mode = ssl.CERT_REQUIRED
+    [row] = rows(1)
+    with serving(Shop([200]), context) as shop:
+        url = shop.url().replace("http:", "https:")
+        with sink_to(url, tls=Tls(authority, own_cert, own_key), retry_s=0.05, retry_cap_s=0.1) as sink:
+            sink.send(row)
+            until(lambda: not sink.up)
+            own_cert.write_bytes(cert.read_bytes())  # before its key: the two do not fit
+            time.sleep(0.3)
+            own_key.write_bytes(key.read_bytes())
+            assert arrived(sink, [row.seq])
+
+
+@pytest.mark.parametrize("status", [401, 403, 407])
+def test_a_token_that_is_replaced_while_it_runs_is_used_and_kept_out_of_logs(
+    tmp_path: Path, rows: Rows, until: Wait, status: int
+) -> None:
+    token, kept_out = tmp_path / "token", []
+    token.write_text("the old one")
+    [row] = rows(1)
+    with serving(Shop([status])) as shop:
+        headers = {"Authorization": Secret(f"file:{token}")}
+        with sink_to(shop.url(), keep_out=kept_out.append, headers=headers) as sink:
+            sink.send(row)
+            until(lambda: len(shop.posts) >= 2)
+            token.unlink()  # between two writes of whoever rotates it
+            posts = len(shop.posts)
+            until(lambda: len(shop.posts) >= posts + 2)
+            assert shop.posts[-1][1]["Authorization"] == "the old one"
+            token.write_text(TOKEN)
+            until(lambda: shop.posts[-1][1]["Authorization"] == TOKEN)
+            shop.answers[:] = [200]
+            assert arrived(sink, [row.seq])
+    assert set(kept_out) == {"the old one", TOKEN}
 
 
 @pytest.mark.parametrize(

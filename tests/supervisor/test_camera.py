@@ -160,7 +160,8 @@ def test_timestamps_that_run_backwards_are_noticed_and_then_not_believed():
 
     assert "STALE" in camera.states
     assert camera.used == 0
-    assert camera.health.notices["timestamps run backwards"] == 1
+    assert camera.health.take_notices() == ["timestamps run backwards"]
+    assert camera.health.notices["timestamps run backwards"] == 30
 
 
 def test_frames_that_come_late_are_stale():
@@ -188,6 +189,38 @@ def test_a_flood_is_noticed_and_damaged_frames_too():
 
     assert camera.health.notices["too fast"] >= 1
     assert camera.health.notices["damaged frames"] >= 1
+
+
+def test_a_cable_that_damages_a_frame_now_and_then_is_told_once_and_counted():
+    camera = live()
+    for damaged in range(1, 2401):  # an hour
+        camera.play(1.5, damaged=damaged)
+
+    assert camera.health.take_notices() == ["damaged frames"]
+    assert camera.health.notices["damaged frames"] == 2400
+    camera.play(601, damaged=2400).play(1.5, damaged=2401)
+    assert camera.health.take_notices() == ["damaged frames"]
+
+
+def test_a_reason_that_differs_in_its_numbers_alone_is_no_new_one():
+    camera = live()
+    camera.health.failed(camera.now, "gives no more frames, after 3: nothing came within 1 s")
+    told = [camera.health.failed(camera.now, f"gives no more frames, after {n}: nothing came") for n in range(100)]
+    told += [camera.health.failed(camera.now, "refused"), camera.health.failed(camera.now, "refused")]
+
+    assert [change.reason for change in told if change] == ["gives no more frames, after 0: nothing came", "refused"]
+    assert camera.health.reason == "refused"
+    assert len(camera.health._told) == 3
+
+
+@pytest.mark.parametrize(
+    "facts", [{"arrived": "a"}, {"mean": None}, {"digest": 1.5}, {"stamp": "0"}, {"width": [640]}, {"damaged": True}]
+)
+def test_facts_that_are_no_numbers_are_refused(facts):
+    whole = {"number": 1, "taken_at": 1.0, "width": 64, "height": 48, "digest": 7, "mean": 90}
+    assert Facts(**whole).mean == 90
+    with pytest.raises(TypeError, match="numbers"):
+        Facts(**{**whole, **facts})
 
 
 def test_what_stays_stale_or_frozen_is_opened_anew():

@@ -7,7 +7,8 @@ import pytest
 
 from edgekit.frames import Frame
 from edgekit.supervisor.camera import Facts
-from edgekit.supervisor.capture import facts
+from edgekit.supervisor.capture import facts, without_address
+from edgekit.supervisor.settings import CameraSettings
 
 SIZES = [(1, 1), (48, 64), (480, 640), (1080, 1920)]
 
@@ -51,3 +52,16 @@ def test_a_picture_that_is_a_view_of_a_larger_one_has_the_facts_of_its_copy():
     view = noise(100, 100)[10:90:2, ::3]
 
     assert of(view) == of(view.copy())
+
+
+@pytest.mark.parametrize(
+    ("address", "reason", "told"),
+    [
+        (0, "door: /dev/video0 gives 10 frames", "/dev/video0 gives 10 frames"),
+        ("0", "/dev/video0 gives 10 frames", "/dev/video0 gives 10 frames"),
+        ("rtsp://10.0.0.7/live", "door: rtsp://10.0.0.7/live refused", "its address refused"),
+        ("/dev/video0", "/dev/video0: no such device", "its address: no such device"),
+    ],
+)
+def test_a_reason_is_told_without_the_cameras_address_and_otherwise_whole(address, reason, told):
+    assert without_address(reason, CameraSettings("door", address)) == told

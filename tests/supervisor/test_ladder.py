@@ -183,6 +183,23 @@ def test_constant_input_never_makes_it_turn_round(reading, missed, start):
     assert len(moves) <= 4
 
 
+@pytest.mark.parametrize(
+    ("said", "soft_c", "limits"),
+    [
+        ({}, None, (72.0, 80.0)),
+        ({}, 75.0, (67.0, 75.0)),
+        ({"missed_high": 0.5}, 75.0, (67.0, 75.0)),
+        ({"heat_high_c": 70.0}, 75.0, (62.0, 70.0)),
+        ({"heat_low_c": 60.0}, 75.0, (60.0, 75.0)),
+        ({"heat_low_c": 60.0, "heat_high_c": 65.0}, 75.0, (60.0, 65.0)),
+    ],
+)
+def test_what_is_not_said_of_the_heat_the_board_says(said, soft_c, limits):
+    assert LadderSettings(**said).heat_c(soft_c) == limits
+    hot = Reading(heat_c=limits[1])
+    assert play(Ladder(LadderSettings(**said), default_rungs(), soft_c), range(12), hot)
+
+
 def test_the_rungs_are_what_the_bundle_allows():
     assert [rung.name for rung in default_rungs()] == ["full", "half rate", "quarter rate", "detector only"]
     assert [rung.name for rung in default_rungs(classifier=False)] == ["full", "half rate", "quarter rate"]
@@ -191,7 +208,9 @@ def test_the_rungs_are_what_the_bundle_allows():
 
 def test_limits_that_contradict_each_other_are_refused_where_they_are_read():
     with pytest.raises(SettingsError, match=r"heat_low_c must be below heat_high_c; got 90\.0 and 80\.0"):
-        parse(LadderSettings, {"heat_low_c": 90.0}, "store.toml")
+        parse(LadderSettings, {"heat_low_c": 90.0, "heat_high_c": 80.0}, "store.toml")
+    with pytest.raises(ValueError, match="heat_low_c must be below the board's 75 °C; got 76"):
+        Ladder(LadderSettings(heat_low_c=76.0), default_rungs(), 75.0)
     with pytest.raises(SettingsError, match="did you mean 'heat_high_c'"):
         parse(LadderSettings, {"heat_hihg_c": 90.0}, "store.toml")
     with pytest.raises(ValueError, match="worse_after_s <= better_after_s"):

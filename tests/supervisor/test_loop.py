@@ -357,7 +357,8 @@ def test_another_size_in_mid_stream_is_noticed_and_looked_at(shop: Shop) -> None
     before = len(shop.looks())
     shop.show(width=32, height=24)
     shop.step(PERIOD_S)
-    assert [event.data["notice"] for event in shop.of(CAMERA_NOTICE)] == ["size changed"]
+    [event] = shop.of(CAMERA_NOTICE)
+    assert event.data == {"notice": "size changed", "count": 1, "size": (32, 24)}
     assert len(shop.looks()) == before + 1
 
 
@@ -378,12 +379,24 @@ def test_beside_an_engine_that_does_not_die_no_other_is_started(shop: Shop) -> N
     shop.engine.dies = False
     shop.show()
     shop.step(PERIOD_S)
-    shop.wait(60.0)
+    shop.wait(15.0)
     assert shop.engine.killed
+    assert shop.supervisor.engine.reason == "its process is stuck and does not die"
+    assert [event.data["reason"] for event in shop.of(ENGINE_STATE)] == [
+        "no answer for 3 s",
+        "its process is stuck and does not die",
+    ]
+    assert shop.supervisor.stuck() is None
+    assert shop.supervisor.worker.next_step() - shop.now >= 0.5, "nobody need look often"
+    shop.wait(30.0)
+    assert "has not died for 30 s" in (shop.supervisor.stuck() or "")
     assert len(shop.inferences) == 1
     shop.engine.end = "its process was killed by SIGKILL"
-    shop.wait(1.0)
+    shop.wait(2.0)
     assert len(shop.inferences) == 2
+    assert shop.supervisor.stuck() is None
+    shop.ready()
+    assert shop.supervisor.engine.state == "ok"
 
 
 def test_an_engine_that_has_become_much_slower_is_replaced(shop: Shop) -> None:
@@ -421,6 +434,43 @@ def test_nonsense_counts_as_a_failure_and_is_no_observation(shop: Shop) -> None:
     shop.step()
     assert shop.supervisor.engine.restarts == 1
     assert not shop.of(OBSERVATION)
+
+
+@pytest.mark.parametrize("facts", [{"arrived": "a"}, {"mean": {}}, {"size": 3}, {"damaged": None}])
+def test_a_camera_process_that_talks_nonsense_takes_nobody_along(shop: Shop, facts: dict[str, Any]) -> None:
+    shop.show(**facts)
+    shop.step(PERIOD_S)
+    assert shop.supervisor.cameras["camera 0"].health.reason == "its process talks nonsense"
+    shop.wait(2.0)
+    assert len(shop.captures["camera 0"]) == 2
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        {"stages_ms": {"detect": 5.0}},
+        {"stages_ms": {"detect": "x"}, "detections": []},
+        {"stages_ms": {"detect": []}, "detections": []},
+        {"stages_ms": {}, "detections": [{"label": []}]},
+        {"stages_ms": {}, "detections": [{"label": 7}]},
+        {"stages_ms": {}, "detections": [{"label": "bottle", "product": "cola"}]},
+        {"stages_ms": {}, "detections": 3},
+        [],
+        None,
+    ],
+)
+def test_an_engine_process_that_talks_nonsense_takes_nobody_along(shop: Shop, observation: Any) -> None:
+    shop.show()
+    shop.step(PERIOD_S)
+    look = shop.looks()[-1]
+    said = {"kind": "seen", "camera": look["camera"], "number": look["number"], "observation": observation}
+    shop.engine.says.append(said)
+    shop.step()
+    assert shop.supervisor.engine.reason == "its process talks nonsense"
+    assert snapshot(shop.supervisor)["engine"]["stages_ms"] == {"detect": 5.0}
+    assert not shop.of(OBSERVATION)
+    shop.wait(1.0)
+    assert len(shop.inferences) == 2
 
 
 def test_a_variant_that_ran_well_for_a_while_is_remembered(shop: Shop) -> None:

@@ -9,16 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("onnxruntime")
+from edgekit.benchmarks.reliability.mosquitto import Mosquitto, find_mosquitto
 from edgekit.benchmarks.reliability.small_shop import write_detector
 from edgekit.errors import EngineMissing, SettingsError
 from edgekit.host import Host
 from edgekit.probe import as_text, describe
+from edgekit.secret import no_log
+from edgekit.supervisor.run import _Box as Box
 from edgekit.supervisor.run import run_unattended
 from edgekit.supervisor.settings import Unattended
 
@@ -217,6 +221,67 @@ def test_a_full_disk_stops_no_camera(start: Callable[..., Running], tmp_path: Pa
     shop.wait_for(lambda event: is_observation(event) and event["time"] > seen["time"] and time.monotonic() > until)
     assert "the last good variant is not kept" in shop.log.read_text()
     assert shop.end() == 0
+
+
+def test_the_last_good_variant_is_kept_once_there_is_room_again(
+    store: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = tmp_path / "state" / "good.json"
+    kept.mkdir(parents=True)
+    with Box(Unattended.read(store()), None, no_log) as box:
+        box._remember("onnx-f32")
+        box._remember("onnx-f32")
+        assert caplog.text.count("the last good variant is not kept") == 1
+        kept.rmdir()
+        box._remember_at = time.monotonic()  # a minute later
+        box._remember("onnx-f32")
+        assert json.loads(kept.read_text())["variant"] == "onnx-f32"
+
+
+@pytest.mark.parametrize(
+    ("more", "heat_c"),
+    [("", (67.0, 75.0)), ("[ladder]\nmissed_high = 0.5", (67.0, 75.0)), ("[ladder]\nheat_high_c = 70.0", (62.0, 70.0))],
+)
+def test_a_ladder_of_ones_own_keeps_the_boards_temperature_where_it_says_none(
+    store: Callable[..., Path], more: str, heat_c: tuple[float, float]
+) -> None:
+    with Box(Unattended.read(store(more, "rk3588")), None, no_log) as box:
+        assert box.supervisor.ladder._heat_c == heat_c
+
+
+def test_a_ladder_that_contradicts_the_boards_temperature_is_refused(store: Callable[..., Path]) -> None:
+    with (
+        pytest.raises(SettingsError, match=r"\[ladder\]: heat_low_c must be below the board's 75 °C"),
+        Box(Unattended.read(store("[ladder]\nheat_low_c = 78.0", "rk3588")), None, no_log),
+    ):
+        pass
+
+
+def test_an_event_that_no_consumer_acknowledges_is_sent_again_when_the_sinks_settings_say_so(
+    start: Callable[..., Running], tmp_path: Path
+) -> None:
+    if find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed: apt-get install mosquitto")
+    mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed: pip install 'edgekit[mqtt]'")
+    (tmp_path / "broker").mkdir()
+    heard_at: list[float] = []
+    with Mosquitto(tmp_path / "broker") as broker:
+        broker.start()
+        consumer = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        consumer.on_message = lambda *_: heard_at.append(time.monotonic())
+        consumer.connect("127.0.0.1", broker.port)
+        consumer.subscribe("edgekit/cart-1/events/edgekit.boot", qos=1)
+        consumer.loop_start()
+        sink = f'[sinks.mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nack = "application"\nack_timeout_s = 0.5'
+        start(more=sink)
+        until = time.monotonic() + 20
+        while len(heard_at) < 4 and time.monotonic() < until:
+            time.sleep(0.1)
+        consumer.disconnect()
+        consumer.loop_stop()
+    waits_s = [round(after - before, 1) for before, after in pairwise(heard_at)]
+    assert len(waits_s) == 3
+    assert 0.4 < waits_s[0] < waits_s[1] < waits_s[2]
 
 
 def test_a_wrong_password_is_told_as_an_event_without_the_address(start: Callable[..., Running]) -> None:

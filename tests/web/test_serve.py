@@ -6,6 +6,8 @@ import logging
 import socket
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 
 import httpx2
 import pytest
@@ -81,3 +83,30 @@ def test_the_board_and_the_door_s_address_cost_no_framework() -> None:
     program = f"import sys, edgekit.web.serve, edgekit.web.board; print(sorted({heavy} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
+
+
+def test_connections_that_ask_for_nothing_do_not_keep_others_out(serving, board, status, monkeypatch) -> None:
+    monkeypatch.setattr("edgekit.web.serve._STUCK_S", 1)
+    board.show(status)
+    with serving(board) as url, ExitStack() as opened:
+        host, port = url.removeprefix("http://").split(":")
+        follower = opened.enter_context(httpx2.stream("GET", f"{url}/api/events", timeout=20))
+        silent = [opened.enter_context(socket.create_connection((host, int(port)))) for _ in range(64)]
+        for each in silent[::2]:
+            each.sendall(b"GET /healthz HT")  # and never the rest
+        assert httpx2.get(f"{url}/healthz").status_code == 503
+        deadline = time.monotonic() + 10
+        while httpx2.get(f"{url}/healthz").status_code == 503 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert httpx2.get(f"{url}/healthz").status_code == 200
+        board.show({**status, "state": "degraded"})
+        lines = follower.iter_lines()
+        assert any('"degraded"' in line for line in lines), "who follows was not cut off"
+
+
+def test_a_connection_whose_peer_is_gone_is_found_out() -> None:
+    with listen("127.0.0.1:0") as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 20

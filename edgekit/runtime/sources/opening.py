@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from edgekit.errors import SourceError
 from edgekit.pictures import is_picture
 from edgekit.redact import redact
-from edgekit.runtime.settings import CameraMode
+from edgekit.runtime.settings import SCHEME, CameraMode
 from edgekit.runtime.sources.played import Paced
 from edgekit.runtime.sources.source import Clock, Source
 
@@ -64,7 +64,7 @@ def open_source(
 
 
 def _kind(address: str) -> Kind:
-    scheme = re.match(r"(scene|gst|csi|picamera):|(rtsp|http)s?://", address)
+    scheme = SCHEME.match(address)
     if scheme:
         return scheme[1] or scheme[2]  # type: ignore[return-value]
     if "://" in address:
