@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import coloured
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from small_nets import SPEC, conv, settled
 from torch import nn
 
-from edgekit.contract import Softmax
+from edgekit.contract import Embedding, Softmax
 from edgekit.converters.data import DataSpec, open_dataset
 from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
@@ -21,6 +22,8 @@ from edgekit.converters.prune import Prune, run_prune
 from edgekit.converters.prune.gradients import training_gradients
 from edgekit.converters.prune.search import Search
 from edgekit.converters.steps import StepContext
+from edgekit.converters.train.run import run_train
+from edgekit.converters.train.settings import Train
 from edgekit.errors import ConversionError
 
 
@@ -106,6 +109,18 @@ def test_taylor_learns_from_the_training_pictures(tmp_path):
         run_prune(net, Prune(macs=0.5, importance="taylor"), context(tmp_path))
     with pytest.raises(ValueError, match="only the importance 'taylor' goes by gradients"):
         run_prune(net, Prune(macs=0.5, importance="group-norm"), given, gradients=lambda module: None)
+
+
+def test_taylor_ranks_an_embeddings_channels_alike_whatever_is_drawn(tmp_path):
+    """The loss's own vectors begin at random and are no part of the model: what they are must not rank its channels."""
+    coloured.paint(tmp_path / "training", 10, 1)
+    given = coloured.context(tmp_path, Embedding())
+    net = run_train(coloured.net(0, 16, 8), Train(epochs=6, batch=12, warmup=0.5), given).module
+    ranks = []
+    for seed in range(5):
+        search = Search(net, Prune(macs=0.6), coloured.SPEC, training_gradients(replace(given, seed=seed)))
+        ranks.append(search._worth["model.far.0"].argsort().argsort().float())
+    assert torch.corrcoef(torch.stack(ranks)).min() > 0.9
 
 
 def test_a_file_is_about_as_fast_as_itself_and_a_smaller_one_is_faster(wide):
