@@ -75,7 +75,9 @@ def test_a_speed_up_is_reached_by_the_mildest_pruning_that_gives_it(wide, tmp_pa
 
 def test_what_cannot_be_reached_is_told_with_all_that_was_measured(tmp_path):
     net = settled(nn.Sequential(conv(3, 32), nn.Conv2d(32, 10, 1)))
-    with pytest.raises(ConversionError, match=r"no pruning is 50 times as fast in onnxruntime; .* \(.*\) at 0\.50$"):
+    with pytest.raises(
+        ConversionError, match=r"no pruning is 50 times as fast in onnxruntime on this host; .* \(.*\) at 0\.50$"
+    ):
         run_prune(net, Prune(speedup=50, precision="float", importance="group-norm"), context(tmp_path))
 
 
@@ -83,8 +85,19 @@ def test_a_pruning_that_is_not_faster_is_refused(wide, tmp_path):
     """The slower file stands for the pruned net, as 61 channels are slower than 64."""
     narrow = to_onnx(settled(nn.Sequential(conv(3, 16, stride=2), nn.Flatten(), nn.Linear(16 * 320, 10))), SPEC)
     made = iter((narrow, to_onnx(wide, SPEC)))
-    with pytest.raises(ConversionError, match=r"0\.\d\d of the multiply-adds are not faster: 0\.\d\d \(0\.\d\d to"):
+    with pytest.raises(
+        ConversionError, match=r"0\.\d\d of the multiply-adds are not faster on this host: 0\.\d\d \(0\.\d\d to"
+    ):
         run_prune(wide, Prune(macs=0.5, importance="group-norm"), context(tmp_path), export=lambda module: next(made))
+
+
+def test_where_the_target_is_another_machine_nothing_is_measured_and_that_is_said(wide, tmp_path):
+    step = Prune(macs=0.5, importance="group-norm", measure="none")
+    done = run_prune(wide, step, context(tmp_path))  # without training pictures to calibrate on
+    assert done.figures["macs_share"] <= 0.5
+    assert (done.measured, done.notes[-1]) == ({}, "how much faster it is was not measured")
+    with pytest.raises(ValueError, match="a speedup has to be measured"):
+        Prune(speedup=1.5, measure="none")
 
 
 def test_int8_is_not_measured_without_pictures(wide, tmp_path):
