@@ -111,12 +111,13 @@ def _kept(folder: Path | None) -> Iterator[Finished]:
 
 
 def _audit(opened: Opened, allow: Collection[str], tell: Progress) -> Audit | None:
-    """What is wrong with the calibration pictures; `DataError` for what is refused."""
+    """What is wrong with the pictures that the build learns and calibrates by; `DataError` for what is refused."""
     pictures = opened.pictures
-    if "calibration" not in pictures:
+    others = {name: pictures[name] for name in ("training", "validation") if name in pictures}
+    calibration = pictures.get("calibration")
+    if calibration is None and not others:
         return None
-    training = pictures.get("training")
-    found = audit(pictures["calibration"], pictures["evaluation"], training, opened.recipe.input, opened.labels, tell)
+    found = audit(calibration, pictures["evaluation"], others, opened.recipe.input, opened.labels, tell)
     found.check(allow)
     return found
 

@@ -1,6 +1,7 @@
 """Whether calibration pictures are fit to set INT8 ranges: enough, different, of the right kind, not the evaluation's.
+Nor may any others that a build learns or chooses by be the evaluation's.
 
-    found = audit(calibration, evaluation, None, recipe.input, labels)
+    found = audit(calibration, evaluation, {"training": training}, recipe.input, labels)
     for refusal in found.refusals(allowed=("calibration-too-few",)):
         ...
 
@@ -41,6 +42,7 @@ REMEDIES: Mapping[str, str] = {
     "calibration-lacks-classes": "add pictures of each product",
     "calibration-unstable": "add pictures until one half of them says what the other says",
     "training-overlaps-evaluation": "take those pictures out of the training set, and train again",
+    "validation-overlaps-evaluation": "take those pictures out of one of the two sets",
 }
 
 
@@ -61,7 +63,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """What is wrong with a calibration set, and the figures behind it: shares from 0 to 1, brightness from 0 to 255."""
+    """What is wrong with a build's pictures, and the figures behind it: shares, 0 to 1, and brightness, 0 to 255."""
 
     findings: tuple[Finding, ...]
     figures: Mapping[str, float]
@@ -87,33 +89,35 @@ def check_codes(allowed: Collection[str]) -> None:
 
 
 def audit(
-    calibration: Dataset,
+    calibration: Dataset | None,
     evaluation: Dataset,
-    training: Dataset | None,
+    others: Mapping[str, Dataset],
     spec: InputSpec,
     labels: Sequence[str],
     progress: Progress | None = None,
 ) -> Audit:
-    """Look at every picture once and say what is wrong with the calibration set.
+    """Look at every picture once and say what is wrong with the calibration set, and which pictures are evaluated too.
 
+    calibration: None where nothing is calibrated. others: 'training' and 'validation', as far as there are such.
     `spec`: how pictures become what the model takes, for the ranges. `labels`: the model's classes. A picture that
     cannot be decoded is a DataError.
     """
     tell = progress or (lambda stage, done, total: None)
-    own = look(calibration, spec, "auditing the calibration set", tell)
     held_out = look(evaluation, spec, "auditing the evaluation set", tell)
-    checks = [
-        _distinct(own),
-        _overlap("calibration", own, held_out),
-        _grain(own),
-        _light(own, held_out),
-        _colour(own, held_out),
-        _classes(calibration, evaluation, labels),
-        _stability(own),
-    ]
-    if training is not None:
-        learned = look(training, spec, "auditing the training set", tell)
-        checks.append(_overlap("training", learned, held_out))
+    checks = []
+    if calibration is not None:
+        own = look(calibration, spec, "auditing the calibration set", tell)
+        checks += [
+            _distinct(own),
+            _overlap("calibration", own, held_out),
+            _grain(own),
+            _light(own, held_out),
+            _colour(own, held_out),
+            _classes(calibration, evaluation, labels),
+            _stability(own),
+        ]
+    for name, pictures in others.items():
+        checks.append(_overlap(name, look(pictures, spec, f"auditing the {name} set", tell), held_out))
     findings = tuple(finding for found, _ in checks for finding in found)
     return Audit(findings, {name: round(float(value), 6) for _, figures in checks for name, value in figures.items()})
 

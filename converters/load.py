@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -24,6 +26,10 @@ from edgekit.converters.weights import fit_weights, read_weights, start_from
 from edgekit.errors import ConversionError
 from edgekit.schema import STRICT
 
+logger = logging.getLogger(__name__)
+
+_NUMBERS = {"tensor(float16)": np.float16, "tensor(double)": np.float64}  # what else a file may take pictures in
+_IMPORTED = 0.02  # of an output's span: float16 files stay below, a mistaken operator does not
 _DOWNLOADING = ("weights", "weights_backbone", "pretrained", "pretrained_backbone")
 
 
@@ -105,6 +111,8 @@ def load_model(spec: ModelSpec, folder: Path | str, input: InputSpec, head: AnyH
             "the SSD family is: ssdlite320_mobilenet_v3_large, ssd300_vgg16"
         )
     _try(module.eval(), input)
+    if spec.onnx is not None:
+        _check_import(Path(folder) / spec.onnx, module, input)
     return LoadedModel(module if detector == "SSD" else RawOutputs(module).eval(), head, notes)
 
 
@@ -135,6 +143,38 @@ def _from_onnx(path: Path, spec: InputSpec) -> nn.Module:
     if not path.is_file():
         raise ConversionError(f"{path}: no such onnx file")
     return import_onnx(path, spec.shape)
+
+
+def _check_import(path: Path, module: nn.Module, spec: InputSpec) -> None:
+    """Holds the torch module that a file became against ONNX Runtime, on one picture.
+
+    `ConversionError` names the first output that differs. A file that ONNX Runtime cannot run goes unchecked; in one of
+    float16 the two compute by other numbers, so the gap that is allowed is wide.
+    """
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+    options, example = onnxruntime.SessionOptions(), example_of(spec)
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        (taken,) = session.get_inputs()
+        picture = example.numpy().astype(_NUMBERS.get(taken.type, np.float32))
+        wanted = session.run(None, {taken.name: picture})
+    except (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.NotImplemented, ort.RuntimeException) as error:
+        logger.warning("%s: not held against ONNX Runtime, which does not run it: %s", path, error)
+        return
+    for output, theirs, ours in zip(session.get_outputs(), wanted, outputs_of(module, example), strict=True):
+        span = float(np.ptp(theirs)) if theirs.size else 0.0
+        if theirs.dtype.kind == "f" and (gap := _gap(ours.numpy(), theirs)) > _IMPORTED * max(span, 1e-6):
+            raise ConversionError(
+                f"{path}: output '{output.name}' is not what ONNX Runtime gives: {gap:.3g} apart where it spans "
+                f"{span:.3g}; an operator was not imported as it should be, please report it with the file"
+            )
+
+
+def _gap(ours: np.ndarray, theirs: np.ndarray) -> float:
+    return float(np.abs(ours - theirs).max(initial=0)) if ours.shape == theirs.shape else np.inf
 
 
 def _from_torchvision(name: str, arguments: dict[str, Any]) -> nn.Module:

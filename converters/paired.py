@@ -25,7 +25,7 @@ _RECALLS = np.linspace(0.0, 1.0, 101)
 
 
 def chance_of_loss(lost: int, won: int) -> float:
-    """The chance that as many or more of the pictures that changed were lost, if losing and winning were alike.
+    """The chance that as many or more of the pictures that changed got worse, if losing and winning were alike.
 
     One-sided exact McNemar: five lost and none won is the least that is below 0.05.
     """
@@ -52,15 +52,17 @@ def chance_of_losses(lost: int, things: int, changed: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """For each thing to be found (a picture's class, a true box): its label, and whether each model found it."""
+    """For each thing to be found (a picture's class, a true box): its picture, its label, and whether each model found
+    it. Boxes of one picture are lost together, so chance is counted in pictures: those `worse` and those `better`."""
 
+    pictures: Array
     labels: Array
     reference: Array
     candidate: Array
 
     def of(self, label: int) -> Outcomes:
         which = self.labels == label
-        return Outcomes(self.labels[which], self.reference[which], self.candidate[which])
+        return Outcomes(self.pictures[which], self.labels[which], self.reference[which], self.candidate[which])
 
     @property
     def lost(self) -> int:
@@ -70,22 +72,39 @@ class Outcomes:
     def won(self) -> int:
         return int((~self.reference & self.candidate).sum())
 
+    @property
+    def by_picture(self) -> Array:
+        """(pictures, 2): how many things more each lost than won, and how many it holds; of those that hold any."""
+        _, of = np.unique(self.pictures, return_inverse=True)
+        net = np.bincount(of, self.reference.astype(int) - self.candidate)
+        return np.stack((net, np.bincount(of)), axis=1).astype(int)
+
+    @property
+    def worse(self) -> int:
+        return int((self.by_picture[:, 0] > 0).sum())
+
+    @property
+    def better(self) -> int:
+        return int((self.by_picture[:, 0] < 0).sum())
+
 
 def found_interval(outcomes: Outcomes, seed: int = 0) -> Interval | None:
-    """The 95 % interval of the candidate's drop in the share that it found: top-1, or the recall of one class.
+    """The 95 % interval of the candidate's drop in the share that it found, over sets of pictures drawn anew: top-1,
+    or recall. None where nothing changed, for then no set that is drawn says how much might.
 
-    A drawn set is known by how many of it were lost, won or neither, so those are drawn directly.
+    A drawn set is known by how many pictures of each kind are in it, so those are drawn directly.
     """
-    n = len(outcomes.labels)
-    lost, won = outcomes.lost / n, outcomes.won / n
-    drawn = np.random.default_rng(seed).multinomial(n, [lost, won, 1 - lost - won], size=20 * _RESAMPLES)
-    return _interval((drawn[:, 0] - drawn[:, 1]) / n)
+    kinds, count = np.unique(outcomes.by_picture, axis=0, return_counts=True)
+    n = int(count.sum())
+    drawn = np.random.default_rng(seed).multinomial(n, count / n, size=20 * _RESAMPLES)
+    return _interval(drawn @ kinds[:, 0] / (drawn @ kinds[:, 1]))
 
 
 def detection_intervals(
     reference: DetectionScore, candidate: DetectionScore, sizes: Sequence[str] = (), seed: int = 0
 ) -> dict[str, Interval | None]:
-    """The 95 % intervals of the candidate's drop in 'ap', 'ap50' and 'box_iou', over sets of pictures drawn anew.
+    """The 95 % intervals of the candidate's drop in 'ap', 'ap50' and 'box_iou', over sets of pictures drawn anew; None
+    for a figure that no such set has, or that none of them changes.
 
     sizes: of SIZES, those for which 'ap_small', 'ap_medium' or 'ap_large' is asked for too.
     """
@@ -156,13 +175,15 @@ def outcomes(reference: Score, candidate: Score) -> Outcomes:
     if isinstance(reference, ClassificationScore) and isinstance(candidate, ClassificationScore):
         _check_same(reference.truth, candidate.truth, "pictures")
         truth = np.array(reference.truth)
-        return Outcomes(truth, truth == np.array(reference.answers), truth == np.array(candidate.answers))
+        found = (truth == np.array(each.answers) for each in (reference, candidate))
+        return Outcomes(np.arange(len(truth)), truth, *found)
     if isinstance(reference, DetectionScore) and isinstance(candidate, DetectionScore):
         _check_same((reference.images,), (candidate.images,), "pictures")
         _check_same(reference.truths.labels, candidate.truths.labels, "boxes")
         _check_same(reference.truths.pictures, candidate.truths.pictures, "boxes")
-        labels, truths = np.array(reference.truths.labels), (reference.truths, candidate.truths)
-        return Outcomes(labels, *(np.array(each.ious) > 0 for each in truths))
+        pictures, labels = np.array(reference.truths.pictures), np.array(reference.truths.labels)
+        found = (np.array(each.truths.ious) > 0 for each in (reference, candidate))
+        return Outcomes(pictures, labels, *found)
     raise ValueError(f"a {type(candidate).__name__} cannot be held against a {type(reference).__name__}")
 
 
@@ -216,7 +237,8 @@ def _share(part: Array, whole: Array) -> Array:
 
 
 def _interval(drawn: Array) -> Interval | None:
-    if np.isnan(drawn).all():
+    """None where no drawn set tells the two apart."""
+    if not np.nan_to_num(drawn).any():
         return None
     low, high = np.nanpercentile(drawn, (2.5, 97.5))
     return round(float(low), 6) + 0.0, round(float(high), 6) + 0.0  # -0.0 reads as a gain

@@ -24,7 +24,7 @@ def seal(
     compression: Verdict | None,
     audited: Audit | None,
 ) -> tuple[Manifest, dict[str, bytes]]:
-    """start: the model before the first step. audited: the calibration pictures, where there are some."""
+    """start: the model before the first step. audited: the pictures to learn and calibrate by, where there are some."""
     files: dict[str, bytes] = golden_files(judge.golden)
     variants = []
     for name, each in judged.items():

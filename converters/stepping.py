@@ -24,6 +24,7 @@ from edgekit.converters.export import example_of
 from edgekit.converters.finished import Entry, Finished
 from edgekit.converters.load import ModelSpec
 from edgekit.converters.memory import enough_memory
+from edgekit.converters.onnx_to_torch.read import external_weights
 from edgekit.converters.opened import Opened
 from edgekit.converters.prune import Prune, run_prune
 from edgekit.converters.prune.cost import multiply_adds, parameters
@@ -173,9 +174,9 @@ def _teacher(step: ModelStep, folder: Path) -> list[Path]:
 
 
 def _sources(model: ModelSpec, folder: Path) -> list[Path]:
-    """The files that say what a model computes: the ONNX file, or the code beside the recipe."""
+    """The files that say what a model computes: the ONNX file and its weights, or the code beside the recipe."""
     if model.onnx is not None:
-        return [folder / model.onnx]
+        return [folder / model.onnx, *external_weights(folder / model.onnx)]
     package = "" if model.torch is None else re.split("[.:]", model.torch)[0]
     return [folder / f"{package}.py", *sorted((folder / package).rglob("*.py"))] if package else []
 

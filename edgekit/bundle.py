@@ -107,8 +107,8 @@ class Evidence:
     """The proof: figures of the framework and of each variant, the digests of the data, and the tools' versions.
 
     loaded: what of a `start` file the model took. start: its figures before the first of its `steps`. compression: what
-    the gate said of the steps together. audit: what is known of the calibration pictures, `warnings` what is wrong with
-    them. allowed: what somebody let pass that edgekit would have refused.
+    the gate said of the steps together. audit: what is known of the pictures that it was made by, `warnings` what is
+    wrong with them. allowed: what somebody let pass that edgekit would have refused.
     """
 
     images: int

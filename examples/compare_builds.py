@@ -28,11 +28,11 @@ def main() -> None:
         figure, interval = "AP", detection_intervals(before, after)["ap"]
     else:
         figure, interval = "top-1", found_interval(paired)
-    low, high = interval or (float("nan"), float("nan"))
+    likely = f", 95 % interval {-interval[1]:+.4f} to {-interval[0]:+.4f}" if interval else ""
     print(
         f"{figure} {accuracy_of(before):.4f} -> {accuracy_of(after):.4f} on {before.images} pictures: "
-        f"{accuracy_of(after) - accuracy_of(before):+.4f}, 95 % interval {-high:+.4f} to {-low:+.4f}; "
-        f"{paired.won} won, {paired.lost} lost, by chance {chance_of_loss(paired.won, paired.lost):.2g}"
+        f"{accuracy_of(after) - accuracy_of(before):+.4f}{likely}; {paired.won} won, {paired.lost} lost, "
+        f"by chance {chance_of_loss(paired.better, paired.worse):.2g}"
     )
 
 

@@ -246,7 +246,7 @@ def reduction(node: Node, net: Net) -> Live:
     x, keep = node.live(), bool(node.get("keepdims", 1))
     axes = reduced_axes(node, x.rank)
     if not axes:
-        return x
+        return _each_alone(node, net, x)
     if node.operator in REDUCTIONS:
         return net.call(REDUCTIONS[node.operator], x, axes, keepdim=keep)
     if node.operator == "ReduceProd":
@@ -254,6 +254,13 @@ def reduction(node: Node, net: Net) -> Live:
     terms = net.call(torch.abs, x) if node.operator == "ReduceL1" else net.call(python.mul, x, x)
     total = net.call(torch.sum, terms, axes, keepdim=keep)
     return net.call(torch.sqrt, total) if node.operator == "ReduceL2" else total
+
+
+def _each_alone(node: Node, net: Net, x: Live) -> Live:
+    """Where no axis is reduced, each number is a sum, a norm or a maximum of itself."""
+    if node.operator in ("ReduceL1", "ReduceL2"):
+        return net.call(torch.abs, x)
+    return net.call(python.mul, x, x) if node.operator == "ReduceSumSquare" else x
 
 
 @operator("ArgMax", "ArgMin")

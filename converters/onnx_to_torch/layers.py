@@ -102,6 +102,8 @@ def _transposed_window(node: Node, size: tuple[int, ...], kernel: tuple[int, ...
             size, window.stride, extra, kernel, window.dilation, wanted[-len(size) :], strict=True
         )
     ]
+    if min(total) < 0:
+        raise Refused(f"its output is to be {tuple(wanted)}, larger than what its windows reach")
     return window.padded(tuple(same_pads(each, end_gets_more=auto == "SAME_UPPER") for each in total))
 
 

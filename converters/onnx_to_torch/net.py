@@ -26,7 +26,7 @@ class TorchNet:
         self._root = nn.Module()
         self._graph = fx.Graph()
         self._layers: dict[tuple[object, ...], str] = {}
-        self._buffers: dict[str, Live] = {}
+        self._buffers: dict[tuple[object, ...], Live] = {}
         self._unnamed: dict[str, int] = {}
         placeholder = self._graph.placeholder(re.sub(r"\W", "_", input_name))
         self.picture = Live(placeholder, torch.empty(input_shape, device="meta"))
@@ -57,11 +57,18 @@ class TorchNet:
     def live(self, value: Value) -> Live:
         if isinstance(value, Live):
             return value
-        if value.name not in self._buffers:
+        array = value.array
+        key = (
+            value.name,
+            array.dtype,
+            array.shape,
+            array.tobytes(),
+        )  # two operators may change one table, each its way
+        if key not in self._buffers:
             name, tensor = f"constant_{len(self._buffers)}", value.tensor
             self._root.register_buffer(name, tensor)
-            self._buffers[value.name] = Live(self._graph.get_attr(name), tensor.to("meta"))
-        return self._buffers[value.name]
+            self._buffers[key] = Live(self._graph.get_attr(name), tensor.to("meta"))
+        return self._buffers[key]
 
     def finish(self, outputs: Iterable[Value]) -> tuple[nn.Module, fx.Graph]:
         """The layers, and the graph that gives `outputs` as a tuple."""

@@ -54,6 +54,16 @@ def read_onnx(model: Path | str | bytes, input_shape: tuple[int, ...] | None = N
     return OnnxFile(what, proto.graph, _opset(proto, what), picture.name, _static(picture, input_shape, what))
 
 
+def external_weights(path: Path) -> list[Path]:
+    """The files beside an ONNX file that hold its weights, as far as it can be read."""
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except (OSError, DecodeError):
+        return []
+    places = {entry.value for each in graph.initializer for entry in each.external_data if entry.key == "location"}
+    return [path.parent / place for place in sorted(places)]
+
+
 def _load(model: Path | str | bytes, what: str) -> Any:
     try:
         proto = onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load_model(model)

@@ -184,8 +184,14 @@ def gather(node: Node, net: Net) -> Live:
     axis = node.axis(0, x.rank)
     if isinstance(places, Constant):
         return _gather_known(net, x, axis, Constant(places.name, positive_places(places.array, x.shape[axis])))
-    flat = net.call(torch.index_select, x, axis, reshaped(net, places, (math.prod(places.shape),)))
+    found = _from_the_front(net, places, x.shape[axis])
+    flat = net.call(torch.index_select, x, axis, reshaped(net, found, (math.prod(places.shape),)))
     return reshaped(net, flat, x.shape[:axis] + places.shape + x.shape[axis + 1 :])
+
+
+def _from_the_front(net: Net, places: Live, size: int) -> Live:
+    """Places found in the picture, -1 being the last; as int64."""
+    return net.call("to", net.call(torch.remainder, places, size), torch.int64)
 
 
 def _gather_known(net: Net, x: Live, axis: int, places: Constant) -> Live:
@@ -210,6 +216,8 @@ def gather_elements(node: Node, net: Net) -> Live:
     axis = node.axis(0, x.rank)
     if isinstance(places, Constant):
         places = Constant(places.name, positive_places(places.array, x.shape[axis]))
+    else:
+        places = _from_the_front(net, places, x.shape[axis])
     return net.call(torch.gather, x, axis, net.live(places))
 
 

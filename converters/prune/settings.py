@@ -26,7 +26,9 @@ class Prune:
         'group-norm' on 1.
     across: channels of all layers are ranked together; otherwise each layer gives the same share.
     keep: layers by name or pattern ('model.backbone.0.*') that give none.
-    measure, precision: the file that has to be faster, in its own engine with one thread.
+    measure, precision: the file that has to be faster, in its own engine with one thread, on the host that builds.
+        Another host may say otherwise: the same pruned INT8 was slower on a Xeon with AMX and faster on an EPYC. Where
+        the target is another machine, measure = "none" prunes to `macs` unmeasured, and the bundle says so.
     """
 
     __pydantic_config__ = STRICT
@@ -38,7 +40,7 @@ class Prune:
     importance: Importance = "taylor"
     across: bool = True
     keep: tuple[str, ...] = ()
-    measure: Format = "onnx"
+    measure: Format | Literal["none"] = "onnx"
     precision: Literal["int8", "float"] = "int8"
 
     def __post_init__(self) -> None:
@@ -48,5 +50,7 @@ class Prune:
             raise ValueError(f"macs is the share of the multiply-adds that may stay, between 0 and 1; got {self.macs}")
         if self.speedup is not None and self.speedup <= 1:
             raise ValueError(f"speedup must be more than 1, which is as fast as before; got {self.speedup}")
+        if self.measure == "none" and self.speedup is not None:
+            raise ValueError('a speedup has to be measured: with measure = "none" say macs = 0.6')
         if self.round_to < 1:
             raise ValueError(f"round_to must be at least 1; got {self.round_to}")

@@ -25,7 +25,11 @@ from edgekit.errors import ConversionError
 # What is measured: a module as the file that will run.
 Export: TypeAlias = Callable[[nn.Module], Exported]
 
-_QUANTIZERS = {"onnx": quantize_onnx, "openvino": quantize_openvino, "tflite": quantize_tflite}
+_QUANTIZERS: dict[str, Callable[..., Exported]] = {
+    "onnx": quantize_onnx,
+    "openvino": quantize_openvino,
+    "tflite": quantize_tflite,
+}
 _CALIBRATION = 8  # pictures are enough here: how long integers take does not hang on their ranges
 _SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)  # of the multiply-adds, tried in turn for a speed-up
 
@@ -48,22 +52,28 @@ def run_prune(
         gradients = gradients or training_gradients(context)
     elif gradients is not None:
         raise ValueError(f"only the importance 'taylor' goes by gradients; the step has '{step.importance}'")
-    make = export or exporter(step, context)
     context.tell("pruning", 0, 1)
     search = Search(module, step, context.input, gradients)
-    before = make(module)
-    if step.macs is not None:
-        pruned = search.at_most(step.macs)
-        gained = compare(before, make(pruned.module))
-    else:
-        pruned, gained = _mildest(search, before, make, context)
-    if gained.cpu.low <= 1:
-        raise ConversionError(
-            f"prune: {pruned.share:.2f} of the multiply-adds are not faster: {gained}; prune further, or leave the "
-            "step out"
-        )
+    pruned, gained = _measured(search, export or exporter(step, context), context)
     context.tell("pruning", 1, 1)
     return _stepped(search, pruned, gained)
+
+
+def _measured(search: Search, make: Export, context: StepContext) -> tuple[Pruned, Speedup | None]:
+    """What reaches the step's goal, and how much faster it is; None where that is not measured."""
+    step = search.step
+    if step.macs is None:
+        return _mildest(search, make(search.module), make, context)
+    pruned = search.at_most(step.macs)
+    if step.measure == "none":
+        return pruned, None
+    gained = compare(make(search.module), make(pruned.module))
+    if gained.cpu.low <= 1:
+        raise ConversionError(
+            f"prune: {pruned.share:.2f} of the multiply-adds are not faster on this host: {gained}; prune further, or "
+            'leave the step out; if another machine is the target, build on such a one, or say measure = "none"'
+        )
+    return pruned, gained
 
 
 def exporter(step: Prune, context: StepContext) -> Export:
@@ -78,7 +88,7 @@ def exporter(step: Prune, context: StepContext) -> Export:
             return _QUANTIZERS[step.measure](made, pictures.tensors(made.input))
         return as_openvino(made) if step.measure == "openvino" else made
 
-    if step.precision == "float":
+    if step.precision == "float" or step.measure == "none":
         return make
     if context.training is None:
         raise ConversionError(
@@ -100,7 +110,8 @@ def _mildest(search: Search, before: Exported, make: Export, context: StepContex
             return pruned, gained
         tried.append(f"{gained.cpu} at {pruned.share:.2f}")
     raise ConversionError(
-        f"prune: no pruning is {wanted:g} times as fast in {gained.engine}; of the multiply-adds: {', '.join(tried)}"
+        f"prune: no pruning is {wanted:g} times as fast in {gained.engine} on this host; of the multiply-adds: "
+        f"{', '.join(tried)}"
     )
 
 
@@ -114,7 +125,7 @@ def _ladder(search: Search) -> Iterator[Pruned]:
         last = pruned.plan
 
 
-def _stepped(search: Search, pruned: Pruned, gained: Speedup) -> Stepped:
+def _stepped(search: Search, pruned: Pruned, gained: Speedup | None) -> Stepped:
     figures = {
         "macs_before_m": round(search.macs / 1e6, 3),
         "macs_after_m": round(pruned.macs / 1e6, 3),
@@ -122,13 +133,16 @@ def _stepped(search: Search, pruned: Pruned, gained: Speedup) -> Stepped:
         "parameters_before": parameters(search.module),
         "parameters_after": parameters(pruned.module),
     }
+    notes = tuple(_notes(search, pruned))
+    if gained is None:
+        return Stepped(pruned.module, figures, notes=(*notes, "how much faster it is was not measured"))
     measured = {
         "speedup": gained.cpu.median,
         "speedup_low": gained.cpu.low,
         "speedup_high": gained.cpu.high,
         "speedup_wall": gained.wall.median,
     }
-    return Stepped(pruned.module, figures, measured, tuple(_notes(search, pruned)))
+    return Stepped(pruned.module, figures, measured, notes)
 
 
 def _notes(search: Search, pruned: Pruned) -> Iterator[str]:

@@ -45,6 +45,11 @@ class QuantizationAware(nn.Module):
         self.graph, self.unmatched = graph, unmatched
         self._float = (module,)  # a tuple, so that its parameters do not count twice
 
+    @property
+    def module(self) -> nn.Module:
+        """What was prepared, by its own names; its parameters are the graph's."""
+        return self._float[0]
+
     def forward(self, x: Tensor) -> Any:
         return self.graph(x)
 

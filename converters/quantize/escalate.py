@@ -41,7 +41,8 @@ class Repair:
 
     repairs: which of them, always in this order: 'bias' (corrected biases), 'percentile' and 'entropy' (calibrators),
     'mixed' (the most sensitive operators go back to float).
-    most_float: the share of all multiplications that 'mixed' may bring back to float, 0 to 1.
+    most_float: the share of all multiplications that 'mixed' may bring back to float, 0 to 1; a block that does not fit
+    is passed over.
     attempts: how often INT8 may be made and judged, the first time included. Not seconds: the same recipe must give the
     same bundle on a slower machine.
     """
@@ -176,17 +177,31 @@ class _Workshop:
             return
         seen = self._look(settings)
         self.sensitive = sensitivity(self.net, seen, self.calibration, settings, self.tell)
-        most = self._affordable()
-        for count in _doubling(most):
-            worst = self.sensitive[:count]
+        affordable = self._affordable()
+        if not affordable:
+            self._note(f"no block goes to float, each is more than {self.repair.most_float:g} of all multiplications")
+        for count in _doubling(len(affordable)):
+            worst = affordable[:count]
             kept = tuple(name for each in worst for name in each.operators)
-            names = ", ".join(each.operator for each in worst[:4]) + (", ..." if count > 4 else "")
-            yield f"{count} in float ({names})", replace(settings, keep_float=(*settings.keep_float, *kept))
+            dearer = [each for each in self.sensitive[: self.sensitive.index(worst[-1])] if each not in worst]
+            told = f"{count} in float ({_names(worst)})"
+            if dearer:
+                told += f", but not {_names(dearer)}: more than {self.repair.most_float:g} of all multiplications"
+            yield told, replace(settings, keep_float=(*settings.keep_float, *kept))
 
-    def _affordable(self) -> int:
-        """How many of the most sensitive blocks fit in the budget, from the worst on."""
-        spent = np.cumsum([each.macs for each in self.sensitive])
-        return int((spent <= self.repair.most_float * sum(self._macs.values())).sum())
+    def _note(self, what: str) -> None:
+        """Adds to what is told of the last attempt."""
+        attempt, artifact = self.attempts[-1]
+        self.attempts[-1] = replace(attempt, what=f"{attempt.what} ({what})"), artifact
+
+    def _affordable(self) -> list[LayerSensitivity]:
+        """Those of the most sensitive blocks that fit in the budget, from the worst on; one that does not is left."""
+        left, found = self.repair.most_float * sum(self._macs.values()), []
+        for each in self.sensitive:
+            if each.macs <= left:
+                left -= each.macs
+                found.append(each)
+        return found
 
     def _try(self, what: str, settings: Int8Settings) -> None:
         int8 = quantize_by(self.net, self._look(settings), settings)
@@ -213,6 +228,10 @@ class _Workshop:
     def _best(self) -> tuple[Attempt, Exported]:
         """Of equals the first: what was changed least."""
         return max(self.attempts, key=lambda pair: (_RANK[pair[0].grade.outcome], pair[0].grade.accuracy))
+
+
+def _names(blocks: Sequence[LayerSensitivity]) -> str:
+    return ", ".join(each.operator for each in blocks[:4]) + (", ..." if len(blocks) > 4 else "")
 
 
 def _doubling(most: int) -> Iterator[int]:

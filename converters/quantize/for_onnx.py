@@ -182,20 +182,26 @@ def _hold_in_float(model: onnx.ModelProto) -> None:
 
 
 def _operators(graph: onnx.GraphProto) -> Iterator[Operator]:
-    constants = {value.name: tuple(value.dims) for value in graph.initializer}
-    shapes = {
+    constants = {value.name: list(value.dims) for value in graph.initializer}
+    shapes = constants | {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        for value in (*graph.value_info, *graph.output)
+        for value in (*graph.input, *graph.value_info, *graph.output)
     }
     for node in graph.node:
-        macs = 0
-        if node.op_type in _WEIGHTED:
-            weights = constants.get(node.input[1], (1,))
-            out = shapes[node.output[0]]
-            channels = out[1] if node.op_type in ("Conv", "ConvTranspose") else out[-1]
-            macs = max(1, prod(out) * prod(weights) // max(1, channels))
+        macs = _multiplications(node, shapes) if node.op_type in _WEIGHTED else 0
         inputs = tuple(name for name in node.input if name and name not in constants)
         yield Operator(node.name, node.op_type, inputs, tuple(node.output), macs)
+
+
+def _multiplications(node: onnx.NodeProto, shapes: Mapping[str, list[int]]) -> int:
+    """Of a convolution or product: each output is a sum of so many; each input of a transposed convolution goes into
+    so many."""
+    taken, weights, made = (shapes[name] for name in (*node.input[:2], node.output[0]))
+    if node.op_type == "ConvTranspose":
+        return prod(taken) * prod(weights) // max(1, taken[1])
+    if node.op_type == "MatMul":
+        return prod(made) * taken[-1]
+    return prod(made) * prod(weights) // max(1, made[1])
 
 
 def _watched(

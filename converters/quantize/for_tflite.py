@@ -138,11 +138,20 @@ def _operators(tree: Any) -> Iterator[Operator]:
             tuple(tensors[i].name.decode() for i in places if i >= 0 and tree.buffers[tensors[i].buffer].data is None)
             for places in (operator.inputs, operator.outputs)
         )
-        macs = 0
-        if kind in _WEIGHTED:
-            weights, out = tensors[operator.inputs[1]].shape, tensors[operator.outputs[0]].shape
-            macs = max(1, prod(map(int, weights)) * prod(map(int, out)) // max(1, int(out[-1])))
+        macs = _multiplications(kind, operator, tensors) if kind in _WEIGHTED else 0
         yield Operator(name, kind, inputs, outputs, macs)
+
+
+def _multiplications(kind: str, operator: Any, tensors: Any) -> int:
+    """Of a convolution or product: each output is a sum of so many; each input of a transposed convolution goes into
+    so many."""
+    shapes = [[int(side) for side in tensors[place].shape] for place in (*operator.inputs[:3], operator.outputs[0])]
+    first, weights, *_, made = shapes
+    if kind == "TRANSPOSE_CONV":  # takes its output's shape, its weights (out, h, w, in), and the picture
+        return prod(shapes[2]) * prod(weights) // max(1, weights[3])
+    if kind == "BATCH_MATMUL":
+        return prod(made) * first[-2 if operator.builtinOptions.adjX else -1]
+    return prod(made) * prod(weights) // max(1, made[-1])
 
 
 def _constant(tree: Any, index: int) -> np.ndarray | None:

@@ -15,16 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgekit.contract import AnyHead, Embedding, InputSpec, Softmax, task_of
+from edgekit.contract import AnyHead, DetectionHead, Embedding, InputSpec, Softmax, task_of
 from edgekit.converters.export import example_of
 from edgekit.converters.load import load_model
 from edgekit.converters.steps import StepContext
 from edgekit.converters.train.batch import Batch, Loss
+from edgekit.converters.train.detect_candidates import candidates_of, is_trainable
 from edgekit.converters.train.detect_distill import distill_detection_loss
 from edgekit.converters.train.frozen import named_module
 from edgekit.converters.train.losses import logits_of, loss_for, shapes
 from edgekit.converters.train.settings import Distill
-from edgekit.errors import ConversionError
+from edgekit.decode import decode_detections
+from edgekit.errors import ContractError, ConversionError
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,21 @@ def load_teacher(step: Distill, context: StepContext) -> Teacher:
                 f"{step.kind}: the teacher gives {shapes(answer)}, and {len(context.labels)} labels need "
                 f"(1, {wanted}): it must know the student's classes, in the student's order"
             )
+    elif not isinstance(loaded.head, Softmax | Embedding):
+        answer = teacher(example_of(spec).to(context.device))
+        try:
+            _check_detector(answer, loaded.head, spec, len(context.labels))
+        except (ContractError, ConversionError) as error:
+            raise ConversionError(f"{step.kind}: the teacher: {error}") from error
     return teacher
+
+
+def _check_detector(answer: tuple[Tensor, ...], head: DetectionHead, spec: InputSpec, labels: int) -> None:
+    """Decodes what a teacher answers in the way that the loss will."""
+    if is_trainable(head):
+        candidates_of(answer, head, spec, labels)
+    else:
+        decode_detections([each.cpu().numpy() for each in answer], head, spec, labels)
 
 
 @contextmanager

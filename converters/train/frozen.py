@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from torch import nn
 
 from edgekit.converters.load import RawOutputs
+from edgekit.converters.quantize.aware import QuantizationAware
 from edgekit.errors import ConversionError
 
 
 def named_module(model: nn.Module, name: str, step: str) -> nn.Module:
     """The module of the caller's net that is called `name`; `ConversionError` with the nearest names where none is."""
-    own: nn.Module = model.model if isinstance(model, RawOutputs) else model
+    own: nn.Module = model.module if isinstance(model, QuantizationAware) else model
+    own = own.model if isinstance(own, RawOutputs) else own
     modules: dict[str, nn.Module] = dict(own.named_modules())
     if not name or name not in modules:
         near = difflib.get_close_matches(name, modules, n=3) or [each for each in modules if each][:5]

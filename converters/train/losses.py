@@ -53,6 +53,12 @@ class CosFaceLoss(nn.Module):
         vectors = torch.randn(classes, size, generator=torch.Generator().manual_seed(seed))
         self.products = nn.Parameter(F.normalize(vectors))
 
+    @torch.no_grad()
+    def centre(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Each class's vector becomes the mean of what its pictures have, (n, size) of (n,) labels; none of a class
+        that they do not show."""
+        self.products.zero_().index_add_(0, labels, F.normalize(embeddings))
+
     def forward(self, outputs: tuple[Tensor, ...], batch: Batch) -> Tensor:
         alike = F.normalize(outputs[0]) @ F.normalize(self.products).T
 

@@ -37,7 +37,12 @@ def run_train(module: nn.Module, step: Train | FineTune, context: StepContext) -
     loss = loss_for(step.kind, step, context, answer_of(model, context))
     feed = Feed(pictures, context.input, step, context.seed)
     stepped = fit(step.kind, model, loss, step, context, feed, validation(step.kind, context))
-    return replace(stepped, module=finish(model)) if isinstance(model, QuantizationAware) else stepped
+    if not isinstance(model, QuantizationAware):
+        return stepped
+    notes = stepped.notes
+    if model.unmatched:
+        notes += (f"{len(model.unmatched)} tensors that are 8 bits in the INT8 file stayed in float in training",)
+    return replace(stepped, module=finish(model), notes=notes)
 
 
 def run_distill(module: nn.Module, step: Distill, context: StepContext) -> Stepped:

@@ -78,7 +78,7 @@ def codes(found: Audit) -> tuple[set[str], set[str]]:
 
 
 def test_a_hundred_different_pictures_of_every_product_are_fit(make: Make) -> None:
-    found = audit(make(), make(first=500), None, SPEC, LABELS)
+    found = audit(make(), make(first=500), {}, SPEC, LABELS)
     assert found.findings == ()
     assert (found.figures["pictures"], found.figures["distinct"]) == (104, 104)
     assert found.figures["classes_lacking"] == 0
@@ -109,12 +109,12 @@ def test_a_hundred_different_pictures_of_every_product_are_fit(make: Make) -> No
     ],
 )
 def test_each_fault_has_its_code(make: Make, paint: Paint, count: int, refused: set[str], said: set[str]) -> None:
-    found = audit(make(paint, count), make(first=500), None, SPEC, LABELS)
+    found = audit(make(paint, count), make(first=500), {}, SPEC, LABELS)
     assert codes(found) == (refused, said), found
 
 
 def test_a_day_is_too_bright_for_a_camera_that_sees_the_night(make: Make) -> None:
-    found = audit(make(), make(night, first=500), None, SPEC, LABELS)
+    found = audit(make(), make(night, first=500), {}, SPEC, LABELS)
     assert codes(found)[0] == {"calibration-too-bright"}
 
 
@@ -124,33 +124,35 @@ def test_pictures_of_the_evaluation_set_are_refused_however_they_were_saved(make
         return np.asarray(cv2.imdecode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], 1), np.uint8)
 
     evaluation = make()
-    same = audit(make(first=100), evaluation, None, SPEC, LABELS)
+    same = audit(make(first=100), evaluation, {}, SPEC, LABELS)
     assert codes(same)[0] == {"calibration-overlaps-evaluation"}
     assert same.figures["calibration_in_evaluation"] == pytest.approx(4 / 104, abs=1e-6)
-    again = audit(make(saved_again), evaluation, None, SPEC, LABELS)
+    again = audit(make(saved_again), evaluation, {}, SPEC, LABELS)
     assert codes(again)[0] == {"calibration-overlaps-evaluation"}
     assert again.figures["calibration_in_evaluation"] == 0
     assert again.figures["calibration_like_evaluation"] > 0.9
 
 
-def test_training_pictures_that_are_evaluated_on_are_refused_too(make: Make) -> None:
-    calibration, evaluation = make(), make(first=500)
-    assert audit(calibration, evaluation, calibration, SPEC, LABELS).findings == ()
-    found = audit(calibration, evaluation, make(first=480), SPEC, LABELS)
-    assert codes(found)[0] == {"training-overlaps-evaluation"}
+@pytest.mark.parametrize("name", ["training", "validation"])
+def test_pictures_to_learn_and_choose_by_that_are_evaluated_on_are_refused_too(make: Make, name: str) -> None:
+    calibration, evaluation, leaked = make(), make(first=500), make(first=480)
+    assert audit(calibration, evaluation, {name: calibration}, SPEC, LABELS).findings == ()
+    for calibrated_on in (calibration, None):
+        found = audit(calibrated_on, evaluation, {name: leaked}, SPEC, LABELS)
+        assert codes(found)[0] == {f"{name}-overlaps-evaluation"}
 
 
 def test_products_that_are_missing_are_named_and_refused_where_they_are_most(make: Make) -> None:
     evaluation = make(first=500)
-    some = audit(make(labels=(0, 1)), evaluation, None, SPEC, LABELS)
+    some = audit(make(labels=(0, 1)), evaluation, {}, SPEC, LABELS)
     assert codes(some) == (set(), {"calibration-lacks-classes"})
     assert "2 of the 4 classes that are evaluated are not in it: water, tea" in str(some.findings[0])
-    assert codes(audit(make(labels=(3,)), evaluation, None, SPEC, LABELS))[0] == {"calibration-lacks-classes"}
+    assert codes(audit(make(labels=(3,)), evaluation, {}, SPEC, LABELS))[0] == {"calibration-lacks-classes"}
 
 
 def test_pictures_without_labels_are_not_judged_by_their_classes(make: Make) -> None:
     calibration = replace(make(labels=(0,)), holds="pictures")
-    found = audit(calibration, make(first=500), None, SPEC, LABELS)
+    found = audit(calibration, make(first=500), {}, SPEC, LABELS)
     assert found.findings == ()
     assert "classes_lacking" not in found.figures
 
@@ -161,12 +163,12 @@ def test_halves_that_say_different_things_are_unstable(make: Make) -> None:
     def lamp(seed: int, label: int) -> Image:
         return shelf(seed, label, light=0.25 if seed else 1.6)
 
-    found = audit(make(lamp, 50), make(lamp, first=500), None, SPEC, LABELS)
+    found = audit(make(lamp, 50), make(lamp, first=500), {}, SPEC, LABELS)
     assert "calibration-unstable" in {each.code for each in found.findings}
 
 
 def test_what_was_allowed_is_no_refusal_and_a_code_that_is_none_is_an_error(make: Make) -> None:
-    found = audit(make(noise, 8), make(first=500), None, SPEC, LABELS)
+    found = audit(make(noise, 8), make(first=500), {}, SPEC, LABELS)
     assert {each.code for each in found.refusals()} == {"calibration-too-few", "calibration-is-noise"}
     assert [each.code for each in found.refusals(["calibration-too-few"])] == ["calibration-is-noise"]
     found.check(["calibration-too-few", "calibration-is-noise"])
@@ -185,8 +187,8 @@ def test_real_groceries_are_fit_and_their_own_evaluation_pictures_are_not(data: 
     train, test = (
         open_dataset(DataSpec("list", f"grocery/{name}.txt", images=120), labels, data) for name in ("train", "test")
     )
-    assert codes(audit(train, test, None, SPEC, labels))[0] == set()
-    assert codes(audit(test, test, None, SPEC, labels))[0] == {"calibration-overlaps-evaluation"}
+    assert codes(audit(train, test, {}, SPEC, labels))[0] == set()
+    assert codes(audit(test, test, {}, SPEC, labels))[0] == {"calibration-overlaps-evaluation"}
 
 
 def test_a_copy_of_another_size_and_quality_is_found_and_another_picture_is_not(data: Path) -> None:

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 import torch
 from coloured import SPEC, Net, context, net
@@ -14,6 +16,7 @@ from torch import nn
 
 from edgekit.contract import Embedding, InputSpec, Softmax, YoloX
 from edgekit.converters.load import ModelSpec
+from edgekit.converters.stepping import keyed
 from edgekit.converters.train import Augment, Distill, Train, run_distill, run_train
 from edgekit.converters.train.batch import Batch, Mixed
 from edgekit.converters.train.distill import Neighbourhood, SoftLabels, Teacher, distilling, load_teacher
@@ -168,3 +171,24 @@ def test_what_cannot_be_distilled_is_refused(room, tmp_path, settings, given, me
 def test_a_teacher_with_a_start_has_learnt_nothing_yet():
     with pytest.raises(ValueError, match="a teacher has learnt already"):
         Distill(teacher=ModelSpec(torchvision="resnet18", start="general.pt"))
+
+
+def test_weights_beside_a_teachers_onnx_file_are_part_of_what_it_is(tmp_path):
+    step = Distill(teacher=ModelSpec(onnx="teacher.onnx"))
+
+    def key(seed: int) -> str:
+        weights = np.random.default_rng(seed).random((8, 3, 3, 3)).astype(np.float32)
+        graph = onnx.parser.parse_graph("g (float[1,3,8,8] x) => (float[] y) { y = Conv(x, w) }")
+        graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+        (tmp_path / "teacher.data").unlink(missing_ok=True)
+        onnx.save(
+            model, tmp_path / "teacher.onnx", save_as_external_data=True, location="teacher.data", size_threshold=0
+        )
+        ((_, _, found),) = keyed("start", [step], tmp_path)
+        return found
+
+    first, file = key(0), (tmp_path / "teacher.onnx").read_bytes()
+    assert key(1) != first
+    assert (tmp_path / "teacher.onnx").read_bytes() == file
+    assert key(0) == first

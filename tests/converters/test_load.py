@@ -17,6 +17,7 @@ from untrained import confident, own_spec
 from edgekit import schema
 from edgekit.contract import InputSpec, Softmax, Ssd
 from edgekit.converters.load import ModelSpec, build_module, load_model
+from edgekit.converters.onnx_to_torch.values import OPERATORS
 from edgekit.converters.torchvision_cpu import import_torchvision
 from edgekit.converters.torchvision_ssd import raw_ssd
 from edgekit.converters.weights import read_weights
@@ -389,3 +390,21 @@ def test_an_onnx_file_gives_a_tuple_too(data):
 def test_an_onnx_file_that_is_absent_is_refused(tmp_path):
     with pytest.raises(ConversionError, match=r"absent\.onnx: no such onnx file"):
         load_model(ModelSpec(onnx="absent.onnx"), tmp_path, SPEC, Softmax())
+
+
+@pytest.mark.parametrize("operator", [None, "Relu", "Concat"])
+def test_an_onnx_file_is_held_against_onnx_runtime(data, monkeypatch, operator):
+    """An operator that is imported wrongly on purpose is the control."""
+    wrong = {
+        "Relu": lambda node, net: net.call(torch.sigmoid, node.live()),
+        "Concat": lambda node, net: net.call(torch.cat, [net.live(each) for each in node.inputs[::-1]], 1),
+    }
+    if operator is not None:
+        monkeypatch.setitem(OPERATORS, operator, wrong[operator])
+    spec = InputSpec(352, 352, colour="BGR")
+    load = lambda: load_model(ModelSpec(onnx="fastestdet_coco.onnx"), data / "models", spec, Softmax())  # noqa: E731
+    if operator is None:
+        load()
+        return
+    with pytest.raises(ConversionError, match=r"fastestdet_coco\.onnx: output '\w+' is not what ONNX Runtime gives"):
+        load()

@@ -156,6 +156,10 @@ REDUCTIONS = [
     Case("y = ReduceMean(x, a)", {"a": ints(-1, -2)}, opset=18),
     Case("y = ReduceSum<keepdims=0>(x, a)", {"a": ints(1)}, opset=13),
     Case("y = ReduceSum<noop_with_empty_axes=1>(x)", opset=13),
+    *(
+        Case(f"y = Reduce{kind}<noop_with_empty_axes=1>(x)", opset=18)
+        for kind in ("L1", "L2", "SumSquare", "Max", "LogSumExp", "Prod")
+    ),
     Case("y = ReduceMax<keepdims=0>(x)", opset=13),
     Case("y = ArgMax<axis=1>(x)", gives="int64"),
     Case("y = ArgMin<axis=-1, keepdims=0>(x)", gives="int64"),
@@ -225,7 +229,10 @@ SHAPING = [
     Case("y = Gather<axis=2>(x, i)", {"i": ints(2, 3, 4)}),
     Case("y = Gather<axis=3>(x, i)", {"i": ints(0, 1, 2, 3).reshape(2, 2)}),
     Case("p = ArgMax<axis=1, keepdims=0>(x) y = Gather(t, p)", {"t": floats(4, 3)}),
+    Case("p = ArgMax<axis=1, keepdims=0>(x) n = Sub(p, k) y = Gather(t, n)", {"t": floats(4, 3), "k": ints(4)}),
+    Case("a = Gather<axis=2>(x, i) y = Gather<axis=3>(a, i)", {"i": ints(-1, 0)}),
     Case("y = GatherElements<axis=1>(x, i)", {"i": np.array([[[[-1]], [[1]]]], np.int64)}),
+    Case("p = ArgMax<axis=1>(x) n = Sub(p, k) y = GatherElements<axis=1>(x, n)", {"k": ints(4)}),
     Case("y = Pad(x, p)", {"p": ints(0, 0, 1, 2, 0, 0, 3, 0)}),
     Case("y = Pad(x, p, v)", {"p": ints(0, 1, 0, 0, 0, 0, 0, 1), "v": number(7)}),
     Case("y = Pad(x, p)", {"p": ints(0, 0, -1, 0, 0, 0, 0, -2)}),
@@ -301,6 +308,12 @@ def test_an_operator_gives_what_onnx_runtime_gives(case: Case) -> None:
 
 REFUSED = [
     (Case("y = Gather<axis=1>(x, i)", {"i": ints(4)}), "Gather", "places 4 to 4 of 4"),
+    (Case("y = ConvTranspose<strides=[2,2], output_shape=[20,20]>(x, w)", UP), "ConvTranspose", "(20, 20), larger"),
+    (
+        Case('y = ConvTranspose<strides=[2,2], auto_pad="SAME_UPPER">(x, w)', {"w": floats(4, 2, 1, 1)}),
+        "ConvTranspose",
+        "(16, 14), larger",
+    ),
     (Case("y = Conv(x, x)", shape=(4, 4, 3, 3)), "Conv", "weight is computed from the picture"),
     (Case("y = Conv(x, w)", {"w": floats(2, 4, 1, 1, 1)}, (1, 4, 3, 3, 3)), "Conv", "5 dimensions"),
     (

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from edgekit.contract import Format, InputSpec
-from edgekit.converters.export import Exported
+from edgekit.converters.export import Exported, example_of
 from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.export.to_tflite import to_tflite
+from edgekit.converters.prune.cost import multiply_adds
 from edgekit.converters.quantize import Int8Settings
 from edgekit.converters.quantize.coverage import Coverage, coverage_of
 from edgekit.converters.quantize.escalate import Grade, Repair, open_net, quantize_until
@@ -95,6 +96,27 @@ def test_multiplications_are_counted(target: Format, uneven: Files) -> None:
     height, width = 15, 19
     inner = (height - 2) * (width - 2)
     assert macs == [height * width * 27 * 8, height * width * 9 * 8, inner * 72 * 8, inner * 8 * 4]
+
+
+class Products(nn.Module):
+    """A transposed convolution, and a product of two activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(3, 8, 4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = self.up(x).flatten(2)
+        return rows @ rows.mT
+
+
+@every_format
+def test_multiplications_are_those_that_torch_counts(target: Format) -> None:
+    net, spec = Products().eval(), InputSpec(16, 12)
+    exported = {"onnx": to_onnx, "tflite": to_tflite}[target](net, spec)
+    macs = [operator.macs for operator in open_net(exported).operators if operator.macs]
+    assert macs == [3 * 192 * 8 * 16, 8 * 8 * 4 * 192]
+    assert sum(macs) == multiply_adds(net, example_of(spec))
 
 
 @every_format
@@ -189,6 +211,22 @@ def test_what_failed_least_is_kept_where_nothing_passes(uneven: Files, raw_pictu
     assert found.chosen.grade.outcome == "FAIL"
     assert found.chosen.grade.accuracy == max(attempt.grade.accuracy for attempt in found.attempts)
     assert found.attempts[0] is not found.chosen
+
+
+def test_a_block_that_costs_too_much_is_passed_over_and_that_is_said(
+    uneven: Files, raw_pictures: list[np.ndarray]
+) -> None:
+    """Conv_2, the depthwise one, is the worst; it is a tenth of all multiplications."""
+
+    def tried(most_float: float) -> tuple[str, ...]:
+        repair = Repair(("mixed",), most_float)
+        coarse = Int8Settings(per_channel=False)
+        found = quantize_until(uneven["onnx"], "onnx", raw_pictures[:8], coarse, lambda _: Grade("FAIL", 0.0), repair)
+        return tuple(attempt.what for attempt in found.attempts)
+
+    assert tried(0.15)[1] == "1 in float (Conv_2)"
+    assert tried(0.05)[1] == "1 in float (Conv_6), but not Conv_2, Conv_3: more than 0.05 of all multiplications"
+    assert tried(0.001) == ("as asked (no block goes to float, each is more than 0.001 of all multiplications)",)
 
 
 def test_no_repair_helps_calibration_on_noise(spec: InputSpec, raw_pictures: list[np.ndarray]) -> None:

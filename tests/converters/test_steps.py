@@ -26,7 +26,7 @@ from edgekit.converters.recipe import read_recipe
 from edgekit.converters.report.of_build import report_on
 from edgekit.converters.stepping import Workplace, run_steps, start_key
 from edgekit.converters.train import Train
-from edgekit.errors import ConversionError, SettingsError
+from edgekit.errors import ConversionError, DataError, SettingsError
 from edgekit.preprocess import preprocess
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -364,6 +364,13 @@ def test_pruning_by_the_training_loss_needs_pictures_to_learn_from(shop):
     (shop / "recipe.toml").write_text(text)
     with pytest.raises(SettingsError, match=r"needs \[training\]; or say importance = \"group-norm\""):
         read_recipe(shop / "recipe.toml")
+
+
+@pytest.mark.parametrize("name", ["training", "validation"])
+def test_pictures_that_are_evaluated_on_are_refused_although_nothing_is_calibrated(shop, name):
+    leaked = RECIPE.replace(f'path = "{name}"', 'path = "evaluation"')
+    with pytest.raises(DataError, match=f"{name}-overlaps-evaluation: .* 30 to the last pixel"):
+        run(shop, recipe=leaked)
 
 
 def test_the_models_weights_can_be_taken_out_again(shop):

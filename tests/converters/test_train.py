@@ -17,6 +17,7 @@ from torch import nn
 from edgekit import schema
 from edgekit.contract import Embedding
 from edgekit.converters.data import DataSpec, open_dataset
+from edgekit.converters.load import RawOutputs
 from edgekit.converters.quantize import Int8Settings
 from edgekit.converters.train import Augment, FineTune, Train, run_train
 from edgekit.converters.train.feed import Feed
@@ -294,3 +295,21 @@ def test_fine_tuning_under_simulated_int8_gives_a_plain_module_back_also_after_a
         run_train(net(), step, halted)
     resumed = run_train(net(), step, dataclasses.replace(halted, tell=lambda stage, done, total: None))
     assert same(whole.module, resumed.module)
+
+
+def test_what_is_frozen_stays_so_under_simulated_int8_and_what_is_not_simulated_is_told(tmp_path):
+    given = context(tmp_path)
+    torch.manual_seed(0)
+    swish = RawOutputs(
+        nn.Sequential(nn.Conv2d(3, 6, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
+    )
+    for module, frozen, noted in ((net(), "near", False), (swish.eval(), "0", True)):
+        step = FineTune(epochs=1, batch=4, rate=0.05, ema=0, int8=Int8Settings(), frozen={frozen: 1})
+        stepped = run_train(module, step, given)
+        after = dict(stepped.module.named_parameters())
+        moved = {name for name, each in module.named_parameters() if not torch.equal(each, after[name])}
+        assert moved
+        assert not [name for name in moved if name.startswith(f"model.{frozen}.")]
+        assert any("stayed in float in training" in note for note in stepped.notes) is noted
+    with pytest.raises(ConversionError, match="finetune: the model has no module 'nearer'; there is near"):
+        run_train(net(), FineTune(epochs=1, batch=4, int8=Int8Settings(), frozen={"nearer": 1}), given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,8 +15,10 @@ from edgekit.contract import AnyHead, InputSpec, Yolo, YoloV5, YoloX
 from edgekit.converters.data import Dataset, Sample
 from edgekit.converters.evaluate import evaluate
 from edgekit.converters.framework import ModuleSession
+from edgekit.converters.load import ModelSpec
 from edgekit.converters.steps import StepContext
-from edgekit.converters.train import Augment, Train, run_train
+from edgekit.converters.train import Augment, Distill, Train, run_train
+from edgekit.converters.train.distill import load_teacher
 from edgekit.errors import ConversionError
 from edgekit.tasks import make_task
 
@@ -102,3 +105,19 @@ def test_a_detector_learns_its_products_and_finds_them_on_the_device_path(tmp_pa
 def test_a_head_that_cannot_be_trained_or_does_not_fit_is_refused_before_the_first_step(tmp_path, head, says):
     with pytest.raises(ConversionError, match=says):
         run_train(Net(), Train(), context(tmp_path, head))
+
+
+@pytest.mark.parametrize("head", [Yolo(), YoloV5()])
+def test_a_teacher_that_knows_other_classes_is_refused_when_it_is_loaded(tmp_path, head):
+    """Its outputs are a file's, so the answer is the same for every picture."""
+    (tmp_path / "other.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "class Five(nn.Module):\n"
+        "    def forward(self, x):\n"
+        f"        return x.mean((1, 2, 3))[:, None, None] + torch.zeros(1, {9 if head == Yolo() else 64}, "
+        f"{64 if head == Yolo() else 10})\n"
+    )
+    given = replace(context(tmp_path, Yolo()), input=InputSpec(64, 64))
+    step = Distill(teacher=ModelSpec(torch="other:Five"), teacher_head=head)
+    with pytest.raises(ConversionError, match=r"distill: the teacher: .* 2 labels"):
+        load_teacher(step, given)
