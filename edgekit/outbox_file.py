@@ -98,9 +98,7 @@ def _prepare(db: Connection, check: bool) -> None:
     one(db, f"PRAGMA journal_size_limit = {_WAL_BYTES}")
     if new:
         _create(db)
-    with suppress(
-        sqlite3.OperationalError
-    ):  # a full disk: what waits in a file made without it can be read all the same
+    with suppress(sqlite3.OperationalError):  # a full disk: a file made without it can be read all the same
         db.execute(_COUNTED)
 
 

@@ -31,10 +31,8 @@ def training_gradients(context: StepContext) -> Gradients:
     feed = Feed(training_pictures("prune", settings, context), context.input, settings, context.seed)
 
     def leave(module: nn.Module) -> None:
-        loss, batches = (
-            loss_for("prune", settings, context, answer_of(module, context)),
-            list(islice(feed.epoch(0), _BATCHES)),
-        )
+        loss = loss_for("prune", settings, context, answer_of(module, context))
+        batches = list(islice(feed.epoch(0), _BATCHES))
         if isinstance(loss, CosFaceLoss):  # it begins at random, and the gradients of that rank channels at random
             loss.centre(*_embedded(module, batches))
         for batch in batches:
