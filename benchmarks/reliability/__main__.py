@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,6 +31,8 @@ from edgekit.benchmarks.reliability.mosquitto import find_mosquitto
 from edgekit.engines import installed
 from edgekit.errors import EdgekitError
 from edgekit.files import write_text
+
+_MINUTE_S = 60.0
 
 USAGE = 64  # EX_USAGE of sysexits.h, as the command `edgekit` has it
 # typer has brought its own copy of click along since 0.25: the class is reached through one that it exports
@@ -153,12 +156,18 @@ def exit_code(results: Sequence[dict[str, Any]]) -> int:
 
 
 def _progress(name: str, times: int) -> Callable[..., None]:
-    """Some rigs say how much there is in all as well; it is known here."""
+    """One line that counts on a terminal, else one of its own once a minute. Some rigs say how much there is in all as
+    well; it is known here."""
     on_terminal = sys.stderr.isatty()
+    next_at = time.monotonic() + _MINUTE_S
 
     def progress(done: int, *_: int) -> None:
+        nonlocal next_at
         if on_terminal:
             _tell(f"\r{name}: {done} of {times}\x1b[K" + ("\n" if done >= times else ""))
+        elif time.monotonic() >= next_at:
+            next_at += _MINUTE_S
+            _tell(f"{name}: {done} of {times}\n")
 
     return progress
 

@@ -181,8 +181,9 @@ class Patient:
         if fault == "another shape" or fault == "one output more":
             shop.breach(self._next_variant(), fault)
         with _opened(self.box.child("inference")) as process:
+            sent_at = time.monotonic()  # before it: a busy host may let this thread wait until the end is noticed
             _send(process, _SIGNALS.get(fault, signal.SIGKILL))
-            yield time.monotonic()
+            yield sent_at
             _send(process, signal.SIGCONT)  # the control's would hang for ever
         shop.repair()
 
