@@ -48,7 +48,9 @@ def cascade(tmp_path):
 
 
 def test_a_host_that_can_run_no_variant_is_an_error_with_every_reason(bundle):
-    profile = dataclasses.replace(GENERIC, plans=dataclasses.replace(GENERIC.plans, value=(EnginePlan("tflite-runtime"),)))
+    profile = dataclasses.replace(
+        GENERIC, plans=dataclasses.replace(GENERIC.plans, value=(EnginePlan("tflite-runtime"),))
+    )
     with pytest.raises(EngineMissing, match=r"none of its variants here: onnx-float: .*; tflite-float: "):
         bench(bundle, profile)
 
