@@ -46,7 +46,10 @@ def test_the_whole_backbone_begins_with_the_weights_of_a_torchvision_mobilenet(d
         torch.testing.assert_close(value, given[name], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("recipe", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+LEARNING = [path for path in sorted(FOLDER.glob("*.toml")) if path.stem != "fruit-aware"]  # that begins trained
+
+
+@pytest.mark.parametrize("recipe", LEARNING, ids=lambda path: path.stem)
 def test_each_recipe_trains_a_model_that_its_steps_and_its_contract_fit(recipe):
     given = schema.read_toml(recipe)
     kind = {"train": Train, "distill": Distill}[given["steps"][0]["kind"]]
