@@ -9,6 +9,7 @@ from edgekit.benchmarks.reliability import simulation
 HOURS = 200
 
 
+@pytest.mark.timeout(1200)  # minutes on a quiet host; a crowded one may take its time
 def test_two_hundred_device_hours_break_no_promise():
     figures = simulation.run(HOURS, seed=1)
     counts = figures.counts
