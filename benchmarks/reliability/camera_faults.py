@@ -33,6 +33,7 @@ CAMERA_FPS, FPS = 25.0, 10.0  # what they give, and what is looked at
 
 # What a state cannot say, since the pictures are good: it is noticed.
 _NOTICED = {Fault.RESIZE: "size changed", Fault.TOO_FAST: "too fast"}
+_LEAST_PICTURES = 160  # of a film: 6.4 s
 _SETTLE_S = 2.0  # LIVE for so long before the next fault: what was noticed once is noticed anew only after a second
 
 
@@ -224,9 +225,11 @@ def rendered_film(pictures: int = 250) -> Film:
 
 
 def films_of(folder: Path) -> list[Film]:
-    """The clips in a folder, as films of at most 250 pictures: a loop of a second or two would count as FROZEN.
-    `SourceError` where there is none."""
+    """The clips in a folder, as films of at most 250 pictures. One that begins anew within the memory of a camera's
+    state, which is about three seconds here, would rightly count as FROZEN, so short clips are left out.
+    `SourceError` where none is left."""
     clips = [path for path in sorted(folder.iterdir()) if path.suffix in (".mp4", ".gif")]
-    if not clips:
-        raise SourceError(f"{folder} holds no clip: nothing that ends in .mp4 or .gif")
-    return [Film.read(path, limit=250) for path in clips]
+    films = [film for film in (Film.read(path, limit=250) for path in clips) if len(film.pictures) >= _LEAST_PICTURES]
+    if not films:
+        raise SourceError(f"{folder} holds no clip of at least {_LEAST_PICTURES} pictures that ends in .mp4 or .gif")
+    return films
