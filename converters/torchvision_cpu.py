@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+import threading
 from types import ModuleType
 
 import torch
@@ -28,28 +29,30 @@ _SCHEMAS = (
     "int sampling_ratio, bool aligned) -> Tensor",
 )
 _NMS_BLOCK = 1024  # rows of the overlap matrix held at once: 10 MB of booleans for 10 000 boxes
+_importing = threading.Lock()  # training prepares pictures in several threads, each of which may be the first to ask
 
 
 def import_torchvision() -> ModuleType:
     """The torchvision package, with operators of ours where its own cannot be loaded.
 
-    Call it before the first `import torchvision` of the process; from then on the plain import works too.
-    `ModuleNotFoundError` where torchvision is not installed.
+    Call it before the first `import torchvision` of the process; from then on the plain import works too. Any thread
+    may call it. `ModuleNotFoundError` where torchvision is not installed.
     """
-    try:
-        return importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "operator torchvision::nms does not exist" not in str(error):
-            raise
-    _forget_half_import()
-    _declare_operators()
-    torchvision = importlib.import_module("torchvision")
-    _open_the_gates()
-    return torchvision
+    with _importing:
+        try:
+            return importlib.import_module("torchvision")
+        except RuntimeError as error:
+            if "operator torchvision::nms does not exist" not in str(error):
+                raise
+        _forget_half_import()
+        _declare_operators()
+        torchvision = importlib.import_module("torchvision")
+        _open_the_gates()
+        return torchvision
 
 
 def _forget_half_import() -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+    for name in [name for name in tuple(sys.modules) if name.split(".")[0] == "torchvision"]:
         del sys.modules[name]
 
 

@@ -50,6 +50,24 @@ def test_a_wheel_that_fails_to_import_is_imported_with_our_operators():
 
 
 @pytest.mark.usefixtures("broken_wheel")
+def test_threads_that_all_ask_first_get_the_same_whole_package():
+    said = child(
+        "import sys, threading\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from edgekit.converters.torchvision_cpu import import_torchvision\n"
+        "together = threading.Barrier(8)\n"
+        "def ask(_):\n"
+        "    together.wait()\n"
+        "    torchvision = import_torchvision()\n"
+        "    from torchvision.transforms.v2 import functional\n"
+        "    return id(torchvision), id(functional)\n"
+        "with ThreadPoolExecutor(8) as pool: print(len(set(pool.map(ask, range(8)))))"
+    )
+    assert said == "1"
+
+
+@pytest.mark.usefixtures("broken_wheel")
 def test_an_operator_that_stays_absent_is_refused_by_torchvision_itself():
     torchvision = import_torchvision()
     boxes = torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]])
