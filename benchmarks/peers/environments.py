@@ -33,7 +33,10 @@ class Environment:
 
 PLAIN = Environment("plain", ("numpy", "opencv-python-headless", "onnxruntime"))
 MODEL_API = Environment("model-api", ("openvino", "openvino-model-api"))
-ULTRALYTICS = Environment("ultralytics", ("torch", "torchvision", "ultralytics", "onnx", "onnxruntime", "openvino"))
+ULTRALYTICS = Environment(
+    "ultralytics",
+    ("torch", "torchvision", "ultralytics", "onnx", "onnxruntime", "openvino", "litert-torch", "ai-edge-litert"),
+)
 
 
 def python_of(environment: Environment, place: Path, install: bool = False) -> Path:

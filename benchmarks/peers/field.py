@@ -15,17 +15,18 @@ from edgekit.benchmarks.peers.environments import ROOT
 from edgekit.benchmarks.peers.models import Model
 from edgekit.benchmarks.peers.pipe import Peer
 from edgekit.benchmarks.speed.loop import THINGS, find_twenty, sway
+from edgekit.benchmarks.speed.own_engine import own_engine
 from edgekit.bundle import Bundle, Variant
 from edgekit.contract import Yolo
 from edgekit.engines import open_session
 from edgekit.plan import EngineName, EnginePlan, Precision
 from edgekit.tasks import Detector
 
-ENGINES: tuple[EngineName, ...] = ("onnxruntime", "openvino")
+ENGINES: tuple[EngineName, ...] = ("onnxruntime", "openvino", "litert")
 # Which of a bundle's variants each engine runs, float and INT8.
-FLOAT = {"onnxruntime": "onnx-float", "openvino": "openvino-float"}
+FLOAT = {"onnxruntime": "onnx-float", "openvino": "openvino-float", "litert": "tflite-float"}
 _BELOW = 1e-6  # edgekit keeps what reaches the threshold, peers what exceeds it
-INT8 = {"onnxruntime": "onnx-int8", "openvino": "openvino-int8"}
+INT8 = {"onnxruntime": "onnx-int8", "openvino": "openvino-int8", "litert": "tflite-int8"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def field(model: Model, pythons: Pythons, scratch: Path, floats: Precision) -> l
     In each frame 20 things are found: the threshold of score is the one at which edgekit's float model finds them, and
     peers are given the same; INT8 has its own, as its scores are others. The frames are copies of one picture: seeded
     weights see other things in one that is a pixel off, and nobody could follow them. floats: what OpenVINO computes
-    float models in, for everybody; ONNX Runtime has float32 only.
+    float models in, for everybody; ONNX Runtime and LiteRT have float32 only.
     """
     core = max(os.sched_getaffinity(0))
     with Bundle.open(model.bundle) as bundle:
@@ -55,11 +56,13 @@ def field(model: Model, pythons: Pythons, scratch: Path, floats: Precision) -> l
     common |= {"iou": head.iou, "classes": len(bundle.manifest.labels), "score": scores["onnx-float"] - _BELOW}
     ort = {**common, "model": str(model.onnx), "engine": "onnxruntime", "floats": "f32"}
     openvino = {**common, "model": str(model.openvino), "engine": "openvino", "floats": floats}
+    litert = {**ort, "model": str(model.tflite), "engine": "litert"}
     quiet = {"YOLO_CONFIG_DIR": str(scratch)}
     return [
         *_ours(model, common, scores, scratch, floats),
         Peer("Ultralytics, onnxruntime", pythons.ultralytics, "of_ultralytics.py", ort, quiet),
         Peer("Ultralytics, openvino", pythons.ultralytics, "of_ultralytics.py", openvino, quiet),
+        Peer("Ultralytics, litert", pythons.ultralytics, "of_ultralytics.py", litert, quiet),
         Peer("Model API, openvino", pythons.model_api, "of_model_api.py", {**openvino, "model": str(model.ir)}),
         Peer("plain script, onnxruntime", pythons.plain, "plain.py", ort),
     ]
@@ -89,8 +92,7 @@ def _score(bundle: Bundle, variant: Variant) -> float:
     """The score of the 20th thing, in the frame that shows the faintest."""
     head = bundle.manifest.head
     assert isinstance(head, Yolo)
-    engine: EngineName = "openvino" if variant.format == "openvino" else "onnxruntime"
-    with open_session(bundle.artifact(variant), EnginePlan(engine)) as session:
+    with open_session(bundle.artifact(variant), EnginePlan(own_engine(variant))) as session:
         detector = Detector(session, variant.input, head, bundle.manifest.labels)
         find_twenty(detector, sway(bundle)[:1])
         return detector.head.score

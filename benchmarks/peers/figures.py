@@ -11,7 +11,7 @@ from edgekit.benchmarks.speed.promise import Promise, at_most
 from edgekit.measure import Ratio, Samples, cpu_ratio
 
 FRAME, FRAME_INT8, OVERHEAD, START = 0.87, 0.70, 1 / 3, 0.25
-MEMORY = {"onnxruntime": 0.25, "openvino": 0.40}
+MEMORY = {"onnxruntime": 0.25, "openvino": 0.40, "litert": 0.25}
 
 COLUMNS = (
     "who",

@@ -22,7 +22,6 @@ Size = Literal[320, 640]
 RECIPE = """# Written by benchmarks/peers: a net with seeded weights, built to be timed.
 name = "{name}-{size}"
 labels = "{data}/models/coco.names"
-targets = ["onnx", "openvino"]
 
 [model]
 onnx = "{name}-{size}.onnx"
@@ -85,13 +84,18 @@ class Model:
         return self.openvino / f"{self.name}.xml"
 
     @property
+    def tflite(self) -> Path:
+        """As litert-torch makes it for Ultralytics, which leaves it in PyTorch's order of axes."""
+        return self.folder / f"{self.name}-{self.size}.tflite"
+
+    @property
     def bundle(self) -> Path:
         return self.folder / f"{self.name}-{self.size}.ekb"
 
 
 def export(model: Model, ultralytics: Path) -> None:
-    """The ONNX file and OpenVINO's, by Ultralytics itself, where they are not there yet."""
-    if model.onnx.exists() and model.openvino.exists():
+    """The files of all three engines, by Ultralytics itself, where they are not there yet."""
+    if model.onnx.exists() and model.openvino.exists() and model.tflite.exists():
         return
     model.folder.mkdir(parents=True, exist_ok=True)
     script, pictures = LOOPS / "export.py", _data() / "fruit_det"

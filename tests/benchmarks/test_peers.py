@@ -14,6 +14,7 @@ import pytest
 from edgekit.benchmarks.peers.environments import PLAIN, PeerError, python_of
 from edgekit.benchmarks.peers.figures import COLUMNS, promises, rows
 from edgekit.benchmarks.peers.pipe import LOOPS, Measured, Peer, Running, Start, in_turn
+from edgekit.doctor import tiny_model
 from edgekit.measure import Rounds, Samples
 
 LOOP = """
@@ -102,6 +103,11 @@ FIELD = {
     "edgekit, openvino, INT8": _measured(6.8),
     "bare engine, openvino, INT8": _measured(5.0),
     "Ultralytics, openvino": _measured(9.0, 1.0, 400.0),
+    "edgekit, litert": _measured(8.0),
+    "bare engine, litert": _measured(7.5),
+    "edgekit, litert, INT8": _measured(4.5),
+    "bare engine, litert, INT8": _measured(4.0),
+    "Ultralytics, litert": _measured(10.0, 2.0, 500.0),
 }
 
 
@@ -118,6 +124,11 @@ def test_promises_are_held_against_ultralytics_in_the_same_engine():
         "beyond the engine, openvino, 320": ("not met", "0.50x (0.50 to 0.50)"),
         "start, openvino, 320": ("not met", "0.50x"),
         "memory, openvino, 320": ("met", "0.25x"),
+        "frame, litert, 320, float": ("met", "0.80x (0.80 to 0.80)"),
+        "frame, litert, 320, INT8": ("met", "0.45x (0.45 to 0.45)"),
+        "beyond the engine, litert, 320": ("met", "0.20x (0.20 to 0.20)"),
+        "start, litert, 320": ("met", "0.25x"),
+        "memory, litert, 320": ("met", "0.20x"),
     }
 
 
@@ -145,6 +156,25 @@ def test_a_peer_s_floats_are_those_that_openvino_compiled_for(monkeypatch):
     openvino.Core().compile_model(openvino.Model([openvino.opset13.relu(x)], [x], "net"), "CPU")
 
     assert facts == {"floats": "f32"}
+
+
+def test_a_peer_runs_litert_on_one_thread_whatever_it_asks_for(monkeypatch, tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    monkeypatch.syspath_prepend(str(LOOPS))
+    monkeypatch.setattr(interpreter, "Interpreter", interpreter.Interpreter)
+    net = tmp_path / "net.tflite"
+    net.write_bytes(tiny_model("litert")[0].model)
+
+    def more_threads() -> int:
+        before = len(list(Path("/proc/self/task").iterdir()))
+        lite = interpreter.Interpreter(str(net), num_threads=4)
+        lite.allocate_tensors()
+        return len(list(Path("/proc/self/task").iterdir())) - before
+
+    as_it_asks = more_threads()
+    import_module("of_ultralytics")._one_thread_of_litert(interpreter)
+
+    assert (as_it_asks, more_threads()) == (3, 0)
 
 
 def test_the_table_counts_from_the_bare_engine_of_the_same_engine_and_precision():

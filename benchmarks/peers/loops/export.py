@@ -1,4 +1,4 @@
-"""Makes a YOLO of Ultralytics with seeded weights, as ONNX and as OpenVINO's IR: fit to be timed, and for nothing else.
+"""Makes a YOLO of Ultralytics with seeded weights, for its three engines: fit to be timed, and for nothing else.
 
 Nothing is downloaded: the net comes from Ultralytics' own description. What decides the cost of a frame is made like a
 trained net's: the sizes of its activations, and how many anchors pass.
@@ -22,9 +22,10 @@ def main(name: str, size: int, folder: Path, pictures: Path) -> None:
     torch.manual_seed(0)
     model = YOLO(f"{name}.yaml")
     _look_trained(model.model, _frames(pictures, size))
-    for kind, to in (("onnx", f"{name}-{size}.onnx"), ("openvino", f"{name}-{size}_openvino_model")):
+    kinds = {"onnx": ".onnx", "openvino": "_openvino_model", "litert": ".tflite"}
+    for kind, suffix in kinds.items():
         made = model.export(format=kind, imgsz=size, device="cpu", **({"opset": 17} if kind == "onnx" else {}))
-        shutil.move(made, folder / to)
+        shutil.move(made, folder / f"{name}-{size}{suffix}")
 
 
 def _frames(folder: Path, size: int) -> torch.Tensor:

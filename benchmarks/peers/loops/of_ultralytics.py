@@ -13,10 +13,14 @@ def start(asked: dict[str, Any], picture: Any) -> tuple[Loop, dict[str, str]]:
         import openvino
 
         _hold_to(asked["floats"], openvino, facts)
+    elif asked["engine"] == "litert":
+        from ai_edge_litert import interpreter
+
+        _one_thread_of_litert(interpreter)
     else:
         import onnxruntime
 
-        _on_one_thread(onnxruntime)
+        _one_thread_of_onnxruntime(onnxruntime)
     from torchvision_ops import import_torchvision
 
     nms = import_torchvision()
@@ -33,7 +37,7 @@ def start(asked: dict[str, Any], picture: Any) -> tuple[Loop, dict[str, str]]:
     return loop, facts
 
 
-def _on_one_thread(onnxruntime: Any) -> None:
+def _one_thread_of_onnxruntime(onnxruntime: Any) -> None:
     """It leaves the threads to ONNX Runtime, which counts the machine's cores and not those it may use."""
 
     class OneThread(onnxruntime.InferenceSession):  # type: ignore[misc]
@@ -43,6 +47,16 @@ def _on_one_thread(onnxruntime: Any) -> None:
             super().__init__(model, options, **more)
 
     onnxruntime.InferenceSession = OneThread
+
+
+def _one_thread_of_litert(interpreter: Any) -> None:
+    """It asks LiteRT for a thread a core of the machine, but one."""
+
+    class OneThread(interpreter.Interpreter):  # type: ignore[misc]
+        def __init__(self, model_path: str, **more: Any) -> None:
+            super().__init__(model_path, **more | {"num_threads": 1})
+
+    interpreter.Interpreter = OneThread
 
 
 def _hold_to(floats: str, openvino: Any, facts: dict[str, str]) -> None:
