@@ -8,7 +8,7 @@ oranges among its 90 labels.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from edgekit.contract import Artifact, EndToEnd, InputSpec
@@ -32,4 +32,6 @@ def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the folder that holds models/ and fruit_det/")
+    main(parser.parse_args().data)

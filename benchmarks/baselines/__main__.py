@@ -122,6 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("models", nargs="+", help="NAME=BUNDLE: what the model is called, and its bundle (.ekb)")
     parser.add_argument("--allow-noisy", action="store_true", help="write it even where others had the cores")
     asked = parser.parse_args(arguments)
+    for each in asked.models:
+        if not each.rpartition("=")[0]:
+            parser.error(f"'{each}' does not say what its model is called: NAME=BUNDLE")
     models = [(name, Path(path)) for name, _, path in (each.rpartition("=") for each in asked.models)]
     try:
         found = measure(DeviceProfile.load(asked.profile), models, probe(), allow_noisy=asked.allow_noisy)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.benchmarks.speed.command import asked
 from edgekit.contract import InputSpec, Yolo
 from edgekit.decode import decode_detections
 from edgekit.frames import Detections, FloatArray
@@ -89,6 +90,7 @@ def _check_keeps(ours: Detections, theirs: Detections) -> None:
 
 
 if __name__ == "__main__":
+    asked(__doc__)
     found = measure()
     for name, times in found["speedup"].items():
         naive_ms, ours_ms = (found["median_ms"][f"{name}/{which}"] for which in ("naive", "edgekit"))

@@ -12,7 +12,6 @@ thread are what a clock says when nobody else wants the core.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -23,8 +22,9 @@ from statistics import median
 import cv2
 import numpy as np
 
+from edgekit.benchmarks.speed.command import BUNDLES, asked, tell
 from edgekit.benchmarks.speed.own_engine import own_engine
-from edgekit.benchmarks.speed.promise import Promise, at_most, text
+from edgekit.benchmarks.speed.promise import Promise, at_most
 from edgekit.bundle import Bundle, Variant
 from edgekit.engines import open_session
 from edgekit.errors import BundleError, ContractError, EngineMissing
@@ -181,5 +181,4 @@ def promises(bundle: Path | str, rounds: Rounds = Rounds(rounds=40, block=10)) -
 
 
 if __name__ == "__main__":
-    for path in sys.argv[1:]:
-        print(text(promises(path)), end="")
+    tell(each for path in asked(__doc__, bundles=BUNDLES).bundles for each in promises(path))

@@ -10,7 +10,6 @@ more than large ones, and on a host with a load of 10 made 27 % by medians of wh
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.benchmarks.probe import DenseInt8
+from edgekit.benchmarks.speed.command import BUNDLES, asked, tell
 from edgekit.benchmarks.speed.own_engine import own_engine
-from edgekit.benchmarks.speed.promise import Kept, Promise, at_least, text
+from edgekit.benchmarks.speed.promise import Kept, Promise, at_least
 from edgekit.benchmarks.work import Work, work_of
 from edgekit.bundle import Bundle
 from edgekit.engines import open_session
@@ -128,5 +128,4 @@ def _unmeasured(what: str, why: EngineError) -> Promise:
 
 
 if __name__ == "__main__":
-    for path in sys.argv[1:]:
-        print(text(promises(path)), end="")
+    tell(each for path in asked(__doc__, bundles=BUNDLES).bundles for each in promises(path))

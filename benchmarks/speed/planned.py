@@ -12,7 +12,6 @@ what idle threads burn between two frames is in it.
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +23,8 @@ from edgekit.benchmarks.plan.candidates import Candidate
 from edgekit.benchmarks.plan.load import Cameras
 from edgekit.benchmarks.plan.stage import crops
 from edgekit.benchmarks.plan.trials import Ports, Subject, paced
-from edgekit.benchmarks.speed.promise import Promise, at_least, at_most, text
+from edgekit.benchmarks.speed.command import asked, tell
+from edgekit.benchmarks.speed.promise import Promise, at_least, at_most
 from edgekit.bundle import Bundle
 from edgekit.contract import Artifact
 from edgekit.engines.ort import OrtSession
@@ -178,4 +178,6 @@ def _p50(samples: Samples) -> str:
 
 
 if __name__ == "__main__":
-    print(text(promises(*sys.argv[1:])), end="")
+    bundles = {"help": "a bundle (.ekb)"}
+    wanted = asked(__doc__, detector=bundles, classifier=bundles)
+    tell(promises(wanted.detector, wanted.classifier))

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.benchmarks.speed.command import asked
 from edgekit.contract import InputSpec
 from edgekit.frames import Image
 from edgekit.measure import Rounds, interleave, ratio
@@ -95,6 +96,7 @@ def _check_pixels(image: Image) -> None:
 
 
 if __name__ == "__main__":
+    asked(__doc__)
     found = measure()
     for name, median in found["median_ms"].items():
         against = [f"{low_high['median']:.1f}x of {each}" for each, low_high in found["speedup"].get(name, {}).items()]

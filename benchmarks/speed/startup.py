@@ -9,7 +9,6 @@ two figures. Beside them starts one that imports numpy and OpenCV and does nothi
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,9 @@ from statistics import median
 
 from edgekit.benchmarks.result import Start
 from edgekit.benchmarks.scenarios.cold_start import bare_start, start
+from edgekit.benchmarks.speed.command import BUNDLES, asked, tell
 from edgekit.benchmarks.speed.own_engine import own_engine
-from edgekit.benchmarks.speed.promise import Kept, Promise, text
+from edgekit.benchmarks.speed.promise import Kept, Promise
 from edgekit.bundle import Bundle
 from edgekit.errors import EngineMissing
 
@@ -84,5 +84,4 @@ def _spread(starts: Sequence[Start]) -> str:
 
 
 if __name__ == "__main__":
-    for path in sys.argv[1:]:
-        print(text(promises(path)), end="")
+    tell(each for path in asked(__doc__, bundles=BUNDLES).bundles for each in promises(path))

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.benchmarks.reliability.camera_server import Film, MjpegServer
-from edgekit.benchmarks.speed.promise import Promise, at_least, at_most, text
+from edgekit.benchmarks.speed.command import asked, tell
+from edgekit.benchmarks.speed.promise import Promise, at_least, at_most
 from edgekit.events import OBSERVATION
 
 TOPOLOGY = 1.05  # of the age in one process
@@ -270,5 +271,10 @@ def _children(task: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    for each in promises(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]):
-        print(text([each]), end="", flush=True)
+    wanted = asked(
+        __doc__,
+        bundle={"type": Path, "help": "a detector (.ekb) that keeps up with its camera"},
+        heavier={"type": Path, "help": "one that is too slow for a fast camera"},
+        clip={"nargs": "?", "help": "a video that the cameras play; a rendered shelf if none is named"},
+    )
+    tell(promises(wanted.bundle, wanted.heavier, wanted.clip))

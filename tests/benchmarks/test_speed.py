@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -204,3 +206,19 @@ def test_the_table_without_a_bundle_says_what_was_not_measured_and_what_to_build
 def test_a_bundle_that_is_not_there_is_one_line_before_anything_is_measured(capsys):
     assert table.main(["--bundle", "nowhere.ekb"]) == 1
     assert capsys.readouterr().err.startswith("nowhere.ekb: No such file")
+
+
+@pytest.mark.parametrize("name", ["decode", "loop", "peak", "planned", "preprocess", "startup", "unattended"])
+def test_each_measurement_says_what_it_is_and_what_it_wants(name):
+    asked = [sys.executable, "-m", f"edgekit.benchmarks.speed.{name}", "--help"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"usage: python -m edgekit.benchmarks.speed.{name} ")
+    assert sys.modules[f"edgekit.benchmarks.speed.{name}"].__doc__.splitlines()[0] in said
+
+
+@pytest.mark.parametrize("name", ["loop", "peak", "startup"])
+def test_a_measurement_of_a_bundle_that_is_not_there_is_one_line(name, tmp_path):
+    asked = [sys.executable, "-m", f"edgekit.benchmarks.speed.{name}", str(tmp_path / "none.ekb")]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{tmp_path / 'none.ekb'}: No such file or directory\n"
