@@ -83,9 +83,7 @@ def _less(a: Sequence[float], b: Sequence[float]) -> tuple[float, ...]:
 
 def _by_ratio(what: str, limit: float, ratio: Ratio, both: str, how: str) -> Promise:
     said = f"{ratio.median:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
-    return Promise(
-        f"{what}, against Ultralytics", f"at most {limit:.2f}x", said, at_most(limit, ratio.median), f"{both}{how}"
-    )
+    return Promise(f"{what}, against Ultralytics", f"at most {limit:.2f}x", said, at_most(limit, ratio), f"{both}{how}")
 
 
 def _by_start(what: str, limit: float, ours: float, theirs: float, unit: str, first: str) -> Promise:

@@ -1,7 +1,7 @@
 """From nothing to the first result: fresh interpreters, one after the other, nothing warm but the disk's cache.
 
 What OpenVINO compiles at a model's first start on a board it keeps for the later ones; the starts that are counted are
-later ones.
+later ones. An interpreter begins with the variables that `edgekit run` gives its children (`LEAN`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from edgekit.engines.compiled import FOLDER
 from edgekit.errors import EngineError
 from edgekit.probe import as_text
 from edgekit.profile import DeviceProfile
+from edgekit.supervisor.children import LEAN
 
 _PATIENCE_S = 300.0
 
@@ -100,7 +101,7 @@ def _run(arguments: Sequence[str], compiled: Path | str) -> Start:
             text=True,
             check=False,
             timeout=_PATIENCE_S,
-            env={**os.environ, FOLDER: str(compiled)},
+            env={**LEAN, **os.environ, FOLDER: str(compiled)},
         )
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"a cold start came to no result within {_PATIENCE_S:g} s") from error

@@ -158,7 +158,7 @@ def promise(found: Overhead) -> Promise:
         what=f"frame beyond the engine, {found.size[0]}x{found.size[1]}, {found.variant}",
         target="none" if limit is None else f"at most {limit:.0%}",
         result=f"{share.median:.1%} ({share.low:.1%} to {share.high:.1%})",
-        kept="not promised" if limit is None else at_most(limit, share.median),
+        kept="not promised" if limit is None else at_most(limit, share),
         how=(
             f"{found.engine_name}, 1 thread: engine {found.engine.median_cpu_ms:.2f} ms, frame "
             f"{found.frame.median_cpu_ms:.2f} ms, of it {stages} ms, and a bare resize "

@@ -88,7 +88,7 @@ def promise(model: str, use: Use, isa: frozenset[str]) -> Promise:
     """isa: of the host. Only a 'depthwise' net on a VNNI core was promised anything."""
     promised = use.work.family == "depthwise" and any(flag in isa for flag in VNNI)
     share = use.share
-    kept: Kept = at_least(SHARE, share.median) if promised else "not promised"
+    kept: Kept = at_least(SHARE, share) if promised else "not promised"
     return Promise(
         what=f"share of INT8 peak, {model}, {use.variant}",
         target=f"at least {SHARE:.0%}" if promised else "none",

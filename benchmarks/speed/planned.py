@@ -139,7 +139,7 @@ def promises(detector: Path | str, classifier: Path | str, **how: Any) -> list[P
             what="planned cascade, latency on busy cores",
             target=f"at least {FASTER:g}x",
             result=f"{found.faster.median:.1f}x ({found.faster.low:.1f} to {found.faster.high:.1f})",
-            kept=at_least(FASTER, found.faster.median),
+            kept=at_least(FASTER, found.faster),
             how=f"p50 of a frame {_p50(busy['planned'])} ms as planned ({as_planned}), {_p50(busy['defaults'])} ms by "
             f"ONNX Runtime's defaults with the float variants; {FPS:g} frames/s, {found.cores} decoders on "
             f"{found.cores} cores",
@@ -148,7 +148,7 @@ def promises(detector: Path | str, classifier: Path | str, **how: Any) -> list[P
             what=f"planned cascade, CPU time at {FPS:g} frames/s",
             target=f"at most {SHARE:.0%}",
             result=f"{found.share.median:.0%} ({found.share.low:.0%} to {found.share.high:.0%})",
-            kept=at_most(SHARE, found.share.median),
+            kept=at_most(SHARE, found.share),
             how=f"{camera['planned'].median_cpu_ms:.1f} CPU-ms a frame as planned, "
             f"{camera['defaults'].median_cpu_ms:.1f} by the defaults, beside one camera; p50 "
             f"{_p50(camera['planned'])} and {_p50(camera['defaults'])} ms",

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
-Kept: TypeAlias = Literal["met", "not met", "not measured", "not promised"]
+from edgekit.measure import Ratio
+
+Kept: TypeAlias = Literal["met", "not met", "unclear", "not measured", "not promised"]
 
 COLUMNS = ("promise", "target", "result", "kept", "how")
 
@@ -27,12 +29,20 @@ class Promise:
         return self.what, self.target, self.result, self.kept, self.how
 
 
-def at_least(limit: float, value: float) -> Kept:
-    return "met" if value >= limit else "not met"
+def at_least(limit: float, value: float | Ratio) -> Kept:
+    """Unclear where the limit lies within the interval: another run may well say otherwise."""
+    low, high = _bounds(value)
+    return "met" if low >= limit else "not met" if high < limit else "unclear"
 
 
-def at_most(limit: float, value: float) -> Kept:
-    return "met" if value <= limit else "not met"
+def at_most(limit: float, value: float | Ratio) -> Kept:
+    """As `at_least`."""
+    low, high = _bounds(value)
+    return "met" if high <= limit else "not met" if low > limit else "unclear"
+
+
+def _bounds(value: float | Ratio) -> tuple[float, float]:
+    return (value.low, value.high) if isinstance(value, Ratio) else (value, value)
 
 
 def text(promises: Sequence[Promise]) -> str:

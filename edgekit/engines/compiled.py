@@ -59,13 +59,13 @@ class CompiledModels:
         """What was written under this key; None where nothing was, or where it is damaged, which is logged."""
         path = self._path(key)
         try:
-            content = path.read_bytes()
+            with path.open("rb") as file:
+                digest, compiled = file.read(_DIGEST), file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
             log.warning("%s is not used: %s", path, error.strerror or error)
             return None
-        digest, compiled = content[:_DIGEST], content[_DIGEST:]
         if hashlib.sha256(compiled).digest() != digest:
             log.warning("%s is damaged and not used; it is written anew", path)
             return None

@@ -102,16 +102,22 @@ def _import_without_converter(module: str) -> ModuleType:
 
 def _compile(core: Any, artifact: Artifact, plan: EnginePlan) -> Any:
     device = plan.device.upper()
-    there = core.available_devices
-    if not any(name.partition(".")[0] == device for name in there):
-        needs = f": install {_DRIVERS[device]}" if device in _DRIVERS else ""
-        raise AcceleratorMissing(f"openvino finds no {device} here, only {', '.join(there)}{needs}")
+    if device != "CPU":
+        _check_there(core, device)
     try:
         if plan.device == "cpu" and plan.cache_dir is not None:
             return _compile_once(core, artifact, plan, CompiledModels(Path(plan.cache_dir)))
         return core.compile_model(core.read_model(artifact.model, artifact.weights), device, _settings(plan))
     except RuntimeError as error:
         raise EngineError(f"openvino does not load this {artifact.format} model on {device}: {said(error)}") from error
+
+
+def _check_there(core: Any, device: str) -> None:
+    """Not asked for a CPU's sake: to list the devices, OpenVINO loads its plugins for all of them, 20 MB."""
+    there = core.available_devices
+    if not any(name.partition(".")[0] == device for name in there):
+        needs = f": install {_DRIVERS[device]}" if device in _DRIVERS else ""
+        raise AcceleratorMissing(f"openvino finds no {device} here, only {', '.join(there)}{needs}")
 
 
 def _compile_once(core: Any, artifact: Artifact, plan: EnginePlan, kept: CompiledModels) -> Any:

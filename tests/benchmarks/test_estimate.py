@@ -37,17 +37,18 @@ def baseline(*measured):
     return Baseline("generic", "a host", "2026-11-26", "in turn", PROBE, measured)
 
 
-@pytest.mark.parametrize("truth", [TRUE, Roofline(0.02, 0.0), Roofline(0.0, 0.3)])
+@pytest.mark.parametrize("truth", [TRUE, Roofline(0.02, 0.0), Roofline(0.0, 0.3), Roofline(0.02, 0.3, 0.05)])
 def test_a_roofline_is_found_again_in_what_it_gave(truth):
     found = fit([model(work, roofline=truth) for work in works()])
     assert found.mac_ms == pytest.approx(truth.mac_ms, abs=1e-9)
     assert found.element_ms == pytest.approx(truth.element_ms, abs=1e-9)
+    assert found.call_ms == pytest.approx(truth.call_ms, abs=1e-9)
 
 
 def test_no_rate_is_ever_negative():
     measured = [replace(model(work), quick_ms=1 / work.elements * 1e7) for work in works()]
     found = fit(measured)
-    assert min(found.mac_ms, found.element_ms) >= 0
+    assert min(found.mac_ms, found.element_ms, found.call_ms) >= 0
 
 
 def test_the_band_is_as_wide_as_the_worst_model_that_was_left_out():
@@ -79,7 +80,7 @@ def test_a_host_of_twice_the_speed_takes_half_the_time(here, times):
     ("work", "engine", "here", "said"),
     [
         (works("dense")[0], "onnxruntime", PROBE, "no estimate for a dense net in int8 on onnxruntime: .* holds 0"),
-        (works()[0], "openvino", PROBE, "on openvino: its error is checked on 4 models .* holds 0"),
+        (works()[0], "openvino", PROBE, "on openvino: its error is checked on 5 models .* holds 0"),
         (works()[0], "onnxruntime", Probe(50.0, None, 20.0), "was not probed, which OpenVINO does"),
     ],
 )
@@ -99,15 +100,15 @@ def test_every_variant_of_a_bundle_gets_its_estimate_or_the_reason_why_not(tmp_p
     assert "holds 0" in found["tflite-float"]
 
 
-def test_every_family_of_the_kept_baseline_that_can_be_estimated_was_checked_to_within_a_third():
+def test_every_family_of_the_kept_baseline_that_can_be_estimated_was_checked_to_within_a_fifth():
     held = Baseline.load("generic")
     for precision in ("float", "int8"):
         for engine in ("onnxruntime", "openvino", "litert"):
             named = [each for each in held.measured if (each.engine, each.precision) == (engine, precision)]
             errors = left_out([each for each in named if each.work.family == "depthwise"])
             assert len(errors) >= 5
-            assert min(errors) > 3 / 4
-            assert max(errors) < 4 / 3
+            assert min(errors) > 4 / 5
+            assert max(errors) < 5 / 4
 
 
 def test_a_board_is_estimated_by_what_was_published_of_the_family_there():

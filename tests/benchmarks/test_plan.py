@@ -351,5 +351,5 @@ def test_a_planned_cascade_is_compared_with_the_engines_own_defaults(detector, c
     faster, share = planned.promises(detector, classifier, plan_s=2, turns=planned.Turns(rounds=1, frames=4))
     assert faster.target == "at least 2x"
     assert share.target == "at most 25%"
-    assert {faster.kept, share.kept} <= {"met", "not met"}
+    assert {faster.kept, share.kept} <= {"met", "not met", "unclear"}
     assert "onnx-float in onnxruntime" in faster.how

@@ -19,7 +19,7 @@ from edgekit.contract import InputSpec, Softmax, Yolo
 from edgekit.errors import BundleError, ContractError, EngineError
 from edgekit.events import BOOT, OBSERVATION, Author
 from edgekit.frames import Detections
-from edgekit.measure import Rounds
+from edgekit.measure import Ratio, Rounds
 
 WIDTH, HEIGHT, CELL = 160, 120, 20
 FEW = Rounds(rounds=3, block=4, warm_up=1)  # 12 samples: enough for a median
@@ -186,6 +186,9 @@ def test_a_miss_stands_in_the_table_as_a_miss():
     assert (at_least(8, 7.99), at_least(8, 8), at_most(0.1, 0.1), at_most(0.1, 0.11)) == (
         "not met", "met", "met", "not met",
     )  # fmt: skip
+    around = Ratio(1.0, 0.9, 1.2)
+    assert [at_least(limit, around) for limit in (0.9, 1.0, 1.2, 1.3)] == ["met", "unclear", "unclear", "not met"]
+    assert [at_most(limit, around) for limit in (0.8, 0.9, 1.0, 1.2)] == ["not met", "unclear", "unclear", "met"]
     missed = Promise("preprocess", "at least 8x", "7.9x", at_least(8, 7.9), "a | b")
     assert markdown([missed]).splitlines()[2] == "| preprocess | at least 8x | 7.9x | not met | a / b |"
     assert "not met" in text([missed])

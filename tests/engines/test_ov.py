@@ -69,6 +69,23 @@ def test_an_absent_device_is_named_with_its_driver(tiny_onnx, device, precision)
         open_session(tiny_onnx, EnginePlan("openvino", device=device, precision=precision))
 
 
+PLUGINS = """
+from pathlib import Path
+from edgekit.doctor import tiny_model
+from edgekit.engines import open_session
+from edgekit.plan import EnginePlan
+open_session(tiny_model("openvino")[0], EnginePlan("openvino"))
+libraries = {line.split("/")[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+print(*sorted(each for each in libraries if "_plugin" in each))
+"""
+
+
+def test_a_session_on_the_cpu_loads_no_other_device_s_plugin():
+    """The GPU's and the NPU's were 20 MB, and time at each start."""
+    done = subprocess.run([sys.executable, "-c", PLUGINS], capture_output=True, check=True, text=True)
+    assert [each for each in done.stdout.split() if "intel" in each] == ["libopenvino_intel_cpu_plugin.so"]
+
+
 def test_weights_that_are_cut_short_are_an_engine_error(tiny_ir):
     with pytest.raises(EngineError, match="Incorrect weights"):
         open_session(Artifact("openvino", tiny_ir.model, tiny_ir.weights[:-4]), EnginePlan("openvino"))

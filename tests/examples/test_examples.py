@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tiny import golden_bundle
 
+from edgekit.bundle import Evidence, Manifest, Variant, write_bundle
+from edgekit.contract import Artifact
 from edgekit.converters.finished import Finished
 from edgekit.converters.recipe import read_recipe
 from edgekit.converters.scores import ClassificationScore
@@ -79,3 +81,21 @@ def test_a_bundle_is_as_fast_as_itself(tmp_path):
     said = run("compare_speed.py", bundle, bundle, "--before", "float", "--after", "float", "--rounds", 4).splitlines()
     assert [line.partition(":")[0] for line in said] == ["onnxruntime", "litert"]
     assert all("times as fast in CPU time" in line for line in said)
+
+
+def test_boxes_that_are_too_small_fail_though_every_score_is_as_it_was(data, tmp_path):
+    there = (EXAMPLES / "recipes" / "fastestdet.toml").read_text().replace("../../../shared/data", str(data))
+    (tmp_path / "fastestdet.toml").write_text(there)
+    recipe = read_recipe(tmp_path / "fastestdet.toml")
+    variant = Variant("onnx-float", "onnx", "float", recipe.input, "onnx-float/model.onnx")
+    evidence = Evidence(240, {}, {}, {}, {})
+    manifest = Manifest("fastestdet", 1, recipe.input, recipe.head, recipe.read_labels(), (variant,), evidence, 0)
+    model = Artifact.read(data / "models" / "fastestdet_coco.onnx").model
+    write_bundle(tmp_path / "fastestdet.ekb", manifest, {variant.model: model})
+
+    wishes = ("--variant", "onnx-float", "--percent", 0, 7)
+    said = run("broken_boxes.py", tmp_path / "fastestdet.toml", tmp_path / "fastestdet.ekb", *wishes)
+    as_it_is, _, smaller = said.partition("onnx-float, boxes 7 % smaller: ")
+    assert as_it_is.startswith("onnx-float, boxes 0 % smaller: PASS")
+    assert smaller.startswith("FAIL")
+    assert "  FAIL: box_iou" in smaller

@@ -22,8 +22,7 @@ from edgekit.supervisor.child import begin
 def main(fd, *rest):
     begin("test")
     channel = Channel.open(fd)
-    seen = {name: os.environ.get(variable, "") for name, variable in (("tag", "TAG"), ("secret", "MQTT_PASSWORD"))}
-    seen = {name: os.environ.get(name, "") for name in ("TAG", "MQTT_PASSWORD")}
+    seen = {name: os.environ.get(name, "") for name in ("TAG", "MQTT_PASSWORD", "OPENBLAS_NUM_THREADS")}
     channel.send({"kind": "ready", "pid": os.getpid(), "fds": rest, **seen}, wait=True)
     while True:
         order = channel.receive(None)
@@ -95,6 +94,15 @@ def test_a_child_is_told_and_answers_and_sees_no_password(start, monkeypatch):
     assert child.send({"kind": "print"})
     assert hear(child) == [{"kind": "done"}]
     assert child.ended() is None
+
+
+@pytest.mark.parametrize(("ours", "its"), [(None, "1"), ("3", "3")])
+def test_a_child_has_no_threads_for_products_of_matrices_unless_they_were_asked_for(start, monkeypatch, ours, its):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if ours is not None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", ours)
+    (ready,) = hear(start())
+    assert ready["OPENBLAS_NUM_THREADS"] == its
 
 
 def test_a_child_gets_the_descriptors_that_it_was_promised(start):
