@@ -7,7 +7,8 @@ same session on a prepared tensor. The frames lie in memory, so no video is deco
 the bare engine's one tensor does not leave: so the resize of such frames, which no loop goes without, is taken in turn
 as well. They show the bundle's golden pictures as tiles and sway a few pixels. 20 things are found in each: the
 threshold is the score of the 20th best, and the tracker's thresholds go down with it. Times are CPU times, which on one
-thread are what a clock says when nobody else wants the core.
+thread are what a clock says when nobody else wants the core. Beside the whole share stands the one without decoding and
+NMS: a frame's CPU time less the part of it that they had of its wall time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from edgekit.bundle import Bundle, Variant
 from edgekit.engines import open_session
 from edgekit.errors import BundleError, ContractError, EngineMissing
 from edgekit.frames import Image
-from edgekit.measure import Ratio, Rounds, Samples, interleave, ratio
+from edgekit.measure import Ratio, Rounds, Samples, cpu_ratio, interleave
 from edgekit.plan import EnginePlan
 from edgekit.preprocess import preprocess
 from edgekit.runtime.pipeline import Observation, Pipeline
@@ -47,7 +48,7 @@ _FAINTEST = 0.001  # what is below it is noise, and no 20 things
 
 @dataclass(frozen=True)
 class Overhead:
-    """One variant in the loop. frame, engine, resize: taken in turn.
+    """One variant in the loop. frame, engine, resize: taken in turn. undecoded: the frames without their decoding.
 
     stages_ms: the medians of the stages beside the engine. score: the threshold at which 20 things are found; tracked:
     how many of them had an id, in the median."""
@@ -56,6 +57,7 @@ class Overhead:
     size: tuple[int, int]
     engine_name: str
     frame: Samples
+    undecoded: Samples
     engine: Samples
     resize: Samples
     stages_ms: dict[str, float]
@@ -65,8 +67,12 @@ class Overhead:
     @property
     def share(self) -> Ratio:
         """The CPU time beyond the engine's, as a part of it."""
-        whole = ratio(_by_cpu(self.frame), _by_cpu(self.engine))
-        return Ratio(whole.median - 1, whole.low - 1, whole.high - 1)
+        return _beyond(self.frame, self.engine)
+
+    @property
+    def undecoded_share(self) -> Ratio:
+        """The CPU time beyond the engine's and that of decoding, as a part of the engine's."""
+        return _beyond(self.undecoded, self.engine)
 
 
 def measure(bundle: Bundle, variant: Variant, rounds: Rounds = Rounds(rounds=40, block=10)) -> Overhead:  # noqa: B008
@@ -89,6 +95,7 @@ def measure(bundle: Bundle, variant: Variant, rounds: Rounds = Rounds(rounds=40,
         size=(variant.input.width, variant.input.height),
         engine_name=session.engine,
         frame=taken["frame"],
+        undecoded=_undecoded(taken["frame"], [each.stages_ms["decode"] for each in seen[rounds.warm_up :]]),
         engine=taken["engine"],
         resize=taken["resize"],
         stages_ms={name: median(each.stages_ms[name] for each in seen) for name in ("preprocess", "decode", "track")},
@@ -97,8 +104,15 @@ def measure(bundle: Bundle, variant: Variant, rounds: Rounds = Rounds(rounds=40,
     )
 
 
-def _by_cpu(samples: Samples) -> Samples:
-    return replace(samples, wall_ms=samples.cpu_ms)
+def _beyond(frame: Samples, engine: Samples) -> Ratio:
+    whole = cpu_ratio(frame, engine)
+    return Ratio(whole.median - 1, whole.low - 1, whole.high - 1)
+
+
+def _undecoded(frame: Samples, decoded_ms: Sequence[float]) -> Samples:
+    rest = [1 - decoded / wall for decoded, wall in zip(decoded_ms, frame.wall_ms, strict=True)]
+    times = [(wall * part, cpu * part) for wall, cpu, part in zip(frame.wall_ms, frame.cpu_ms, rest, strict=True)]
+    return replace(frame, wall_ms=tuple(wall for wall, _ in times), cpu_ms=tuple(cpu for _, cpu in times))
 
 
 def sway(bundle: Bundle) -> list[Image]:
@@ -150,31 +164,36 @@ def _follow_from(score: float) -> TrackSettings:
     return TrackSettings(high=score, low=score, start=score, max_cost=1 - score / 4)
 
 
-def promise(found: Overhead) -> Promise:
+def promises_of(found: Overhead) -> list[Promise]:
+    """Of the whole frame, and of what lies beyond decoding too."""
     side = found.size[0] if found.size[0] == found.size[1] else 0
-    share, limit = found.share, LIMITS.get(side)
+    limit = LIMITS.get(side)
     stages = ", ".join(f"{name} {spent:.2f}" for name, spent in found.stages_ms.items())
-    return Promise(
-        what=f"frame beyond the engine, {found.size[0]}x{found.size[1]}, {found.variant}",
-        target="none" if limit is None else f"at most {limit:.0%}",
-        result=f"{share.median:.1%} ({share.low:.1%} to {share.high:.1%})",
-        kept="not promised" if limit is None else at_most(limit, share),
-        how=(
-            f"{found.engine_name}, 1 thread: engine {found.engine.median_cpu_ms:.2f} ms, frame "
-            f"{found.frame.median_cpu_ms:.2f} ms, of it {stages} ms, and a bare resize "
-            f"{found.resize.median_cpu_ms:.2f} ms; {THINGS} found from score {found.score:.3f} on, "
-            f"{found.tracked:.0f} tracked"
-        ),
+    how = (
+        f"{found.engine_name}, 1 thread: engine {found.engine.median_cpu_ms:.2f} ms, frame "
+        f"{found.frame.median_cpu_ms:.2f} ms, of it {stages} ms, and a bare resize "
+        f"{found.resize.median_cpu_ms:.2f} ms; {THINGS} found from score {found.score:.3f} on, "
+        f"{found.tracked:.0f} tracked"
     )
+    return [
+        Promise(
+            what=f"frame beyond {what}, {found.size[0]}x{found.size[1]}, {found.variant}",
+            target="none" if limit is None else f"at most {limit:.0%}",
+            result=f"{share.median:.1%} ({share.low:.1%} to {share.high:.1%})",
+            kept="not promised" if limit is None else at_most(limit, share),
+            how=how,
+        )
+        for what, share in (("the engine", found.share), ("the engine and decoding", found.undecoded_share))
+    ]
 
 
 def promises(bundle: Path | str, rounds: Rounds = Rounds(rounds=40, block=10)) -> list[Promise]:  # noqa: B008
-    """The promise for each variant of a detector's bundle; one whose engine is not here was not measured."""
+    """The promises for each variant of a detector's bundle; one whose engine is not here was not measured."""
     kept = []
     with Bundle.open(bundle) as opened:
         for variant in opened.manifest.variants:
             try:
-                kept.append(promise(measure(opened, variant, rounds)))
+                kept += promises_of(measure(opened, variant, rounds))
             except EngineMissing as missing:
                 kept.append(Promise(f"frame beyond the engine, {variant.name}", "", "", "not measured", str(missing)))
     return kept

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edgekit.boxes import iou
 from edgekit.frames import Detections, FloatArray, IntArray
-from edgekit.runtime.assign import assign_below
+from edgekit.runtime.assign import Costs, assign_below
 from edgekit.runtime.motion import Motion
 from edgekit.runtime.settings import TrackSettings
 
@@ -158,22 +158,27 @@ def _associate(tracks: _Tracks, found: Detections, settings: TrackSettings) -> I
     overlap = np.asarray(iou(tracks.motion.boxes, found.boxes), np.float64)
     if settings.class_aware:
         overlap *= tracks.labels[:, None] == found.labels
-    sure = found.scores >= settings.high
-    weak = ~sure & (found.scores >= settings.low)
-    free = np.ones(len(tracks), np.bool_)
-    confirmed = tracks.ids > 0
-    for candidates, detections, weights, limit in (
-        (confirmed, sure, found.scores, settings.max_cost),
-        (confirmed & ~tracks.lost, weak, np.ones_like(found.scores), 1 - settings.weak_overlap),
-        (~confirmed, sure, found.scores, settings.max_cost),
-    ):
-        (columns,) = (detections & (track_of < 0)).nonzero()
-        (rows,) = (candidates & free).nonzero()
-        if len(rows) and len(columns):
-            i, j = assign_below(1 - overlap[rows[:, None], columns] * weights[columns], limit)
-            track_of[columns[j]] = rows[i]
-            free[rows[i]] = False
+    costs = 1 - overlap * found.scores
+    sure, confirmed = found.scores >= settings.high, tracks.ids > 0
+    _pair(track_of, confirmed, sure, costs, settings.max_cost)
+    if not sure.all():
+        weak = ~sure & (found.scores >= settings.low)
+        _pair(track_of, confirmed & ~tracks.lost, weak, 1 - overlap, 1 - settings.weak_overlap)
+    if not confirmed.all():
+        _pair(track_of, ~confirmed, sure, costs, settings.max_cost)
     return track_of
+
+
+def _pair(track_of: IntArray, candidates: Mask, detections: Mask, costs: Costs, limit: float) -> None:
+    """One round: write the tracks of those `detections` that are paired with `candidates`, of both what is still free.
+
+    costs: (tracks, detections), in the shape of the two masks."""
+    free = candidates.copy()
+    free[track_of[track_of >= 0]] = False
+    (rows,), (columns,) = free.nonzero(), (detections & (track_of < 0)).nonzero()
+    if len(rows) and len(columns):
+        i, j = assign_below(costs[rows[:, None], columns], limit)
+        track_of[columns[j]] = rows[i]
 
 
 def _reported(found: Detections, which: IntArray, ids: IntArray) -> Detections:

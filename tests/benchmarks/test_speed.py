@@ -19,7 +19,7 @@ from edgekit.contract import InputSpec, Softmax, Yolo
 from edgekit.errors import BundleError, ContractError, EngineError
 from edgekit.events import BOOT, OBSERVATION, Author
 from edgekit.frames import Detections
-from edgekit.measure import Ratio, Rounds
+from edgekit.measure import Ratio, Rounds, Samples
 
 WIDTH, HEIGHT, CELL = 160, 120, 20
 FEW = Rounds(rounds=3, block=4, warm_up=1)  # 12 samples: enough for a median
@@ -112,6 +112,7 @@ def test_the_loop_is_measured_on_twenty_things_in_frames_that_move(cells):
     assert len(found.frame.wall_ms) == len(found.engine.wall_ms) == 12
     assert set(found.stages_ms) == {"preprocess", "decode", "track"}
     assert math.isfinite(found.share.median)
+    assert found.undecoded_share.median < found.share.median
 
 
 @pytest.mark.parametrize(
@@ -128,9 +129,17 @@ def test_a_bundle_that_cannot_be_looped_over_says_why(tmp_path, settings, error,
 
 
 def test_the_promise_of_a_loop_is_for_inputs_of_320_and_640_only(cells):
-    (kept,) = loop.promises(cells, FEW)
-    assert kept.kept == "not promised"
-    assert "160x120" in kept.what
+    whole, undecoded = loop.promises(cells, FEW)
+    assert whole.kept == undecoded.kept == "not promised"
+    assert "160x120" in whole.what
+    assert "decoding" in undecoded.what
+
+
+def test_decoding_is_taken_from_a_frame_in_proportion_to_its_wall_time():
+    frame = Samples(wall_ms=(10.0, 40.0), cpu_ms=(8.0, 10.0), warm_up_ms=(), block=1)
+    rest = loop._undecoded(frame, [1.0, 10.0])
+    assert rest.wall_ms == pytest.approx((9.0, 30.0))
+    assert rest.cpu_ms == pytest.approx((7.2, 7.5))
 
 
 def test_a_cold_start_comes_to_a_result_and_its_peak_is_not_that_of_the_process_which_started_it(cells):
