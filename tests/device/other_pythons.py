@@ -89,10 +89,10 @@ def environments() -> list[Environment]:
 
 
 def main() -> None:
-    """Two environments at a time: half of what these tests do is wait."""
+    """Three environments at a time: half of what these tests do is wait."""
     there = environments()
     failed = []
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         for environment, ran in zip(there, pool.map(run, there), strict=True):
             print(f"device tests, {environment.name}:\n{ran.stdout}", flush=True)
             if ran.returncode != 0:
