@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from edgekit.errors import SettingsError
 
 Tell: TypeAlias = Callable[[str, int, int], None]
 
+_QUIET_S = 60.0  # between two lines on a stage where there is no terminal
 _WIDE = 400  # a table in a file or a pipe is as wide as its cells
 
 _terminal = sys.stdout is not None and sys.stdout.isatty()  # None where the caller has closed it
@@ -36,9 +38,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], lef
 
 @contextmanager
 def progress() -> Iterator[Tell]:
-    """A function (stage, done, total) that draws a bar a stage on stderr; a line a stage where it is no terminal."""
+    """A function (stage, done, total) that draws a bar a stage on stderr; where that is no terminal it writes a line a
+    stage, and once a minute how much is done and how long the rest may take."""
     if not err.is_terminal:
-        yield _lines()
+        yield lines()
         return
     columns = (
         TextColumn("{task.description}"),
@@ -70,13 +73,24 @@ def counter(what: str) -> Iterator[Callable[[], None]]:
         yield lambda: bars.advance(task)
 
 
-def _lines() -> Tell:
-    seen: set[str] = set()
+def lines(clock: Callable[[], float] = time.monotonic) -> Tell:
+    """What `progress` gives where there is no terminal. clock: in seconds."""
+    began: dict[str, tuple[float, int]] = {}  # when each stage was first heard of, and how much of it was done then
+    told_at = clock()
 
     def tell(stage: str, done: int, total: int) -> None:
-        if stage not in seen:
-            seen.add(stage)
+        nonlocal told_at
+        now = clock()
+        if stage not in began:
+            began[stage] = now, done
             err.print(stage, soft_wrap=True)
+        elif now - told_at < _QUIET_S or done >= total:
+            return
+        else:
+            since, first = began[stage]
+            left = f", {duration((now - since) * (total - done) / (done - first))} left" if done > first else ""
+            err.print(f"{stage}: {done} of {total}{left}", soft_wrap=True)
+        told_at = now
 
     return tell
 
