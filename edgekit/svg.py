@@ -10,10 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import TypeAlias
 
 HUES = 8
 Room: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
+Span: TypeAlias = tuple[float, float, float]  # from, to, and at which height
 _LETTER, _LINE = 6.8, 14.0  # pixels of the 12 px font: the mean width of a letter, the height of a line
 
 
@@ -94,11 +96,12 @@ def front(points: Sequence[Point], x_name: str, y_name: str, width: int = 760, h
     low, high = span([p.y for p in points])
     y = Scale(low, min(high, 1.0) if low < 1 else high, height - bottom, top)  # no accuracy is above 1
     parts = axes(x, y, x_name, y_name)
-    first, *others = _best(points)
+    first, *others = best = _best(points)
     steps = "".join(f"H{x(p.x):.1f}V{y(p.y):.1f}" for p in others)
     parts.append(line(f"M{x(first.x):.1f} {y(first.y):.1f}{steps}", "soft"))
     parts += [_mark(x(p.x), y(p.y), p, hue(i)) for i, p in enumerate(points)]
-    parts += _names(points, x, y, (left, _LINE / 2, width, height - bottom - _LINE / 2))
+    flats = [(x(p.x), x(then.x), y(p.y)) for p, then in pairwise(best)]
+    parts += _names(points, x, y, (left, _LINE / 2, width, height - bottom - _LINE / 2), flats)
     return picture(width, height, parts, f"{y_name} against {x_name}")
 
 
@@ -128,9 +131,10 @@ def _mark(x: float, y: float, point: Point, kind: str) -> str:
     )
 
 
-def _names(points: Sequence[Point], x: Scale, y: Scale, room: Room) -> list[str]:
-    """Each point's name beside its mark, or further off at the end of a thin line where others stand in the way."""
-    taken = [(x(p.x) - 7, x(p.x) + 7, y(p.y)) for p in points]
+def _names(points: Sequence[Point], x: Scale, y: Scale, room: Room, flats: Sequence[Span]) -> list[str]:
+    """Each point's name beside its mark, or further off at the end of a thin line where others stand in the way, or
+    the line along the best: `flats` are its level parts."""
+    taken = [*((x(p.x) - 7, x(p.x) + 7, y(p.y)) for p in points), *flats]
     parts = []
     for i, p in enumerate(points):
         at, width = (x(p.x), y(p.y)), _LETTER * len(p.name)
@@ -143,9 +147,7 @@ def _names(points: Sequence[Point], x: Scale, y: Scale, room: Room) -> list[str]
     return parts
 
 
-def _free(
-    x: float, y: float, width: float, taken: Sequence[tuple[float, float, float]], room: Room
-) -> tuple[float, float]:
+def _free(x: float, y: float, width: float, taken: Sequence[Span], room: Room) -> tuple[float, float]:
     """Where words of a width begin, and their middle's height: as near to (x, y) as nothing else stands.
 
     Where there is no room at all they stand on others, beside their mark.

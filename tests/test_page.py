@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -69,6 +70,16 @@ def test_names_on_a_front_do_not_lie_on_each_other() -> None:
     boxes = [(float(x), float(y)) for x, y in places]
     for i, (x, y) in enumerate(boxes):
         assert all(abs(y - other_y) > 11 or abs(x - other_x) > 50 for other_x, other_y in boxes[:i])
+
+
+def test_no_name_is_struck_out_by_the_front() -> None:
+    points = [Point(4, 0.95, "int8"), Point(7, 0.99, "float"), Point(6, 0.96, "between")]
+    drawn = front(points, "ms", "ap")
+    corners = re.findall(r"[MH]([\d.]+)(?: |V)([\d.]+)", re.findall(r'd="(M[\d.]+ [\d.]+H[^"]+)"', drawn)[0])
+    ends = [(float(x), float(y)) for x, y in corners]
+    for x, y, name in re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>(int8|float|between)</text>', drawn):
+        for (left, level), (right, _) in pairwise(ends):
+            assert abs(float(y) - 4 - level) > 11 or not left < float(x) < right, name
 
 
 def test_a_front_rises_along_those_that_nothing_beats() -> None:
