@@ -19,8 +19,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## the whole of edgekit on a rendered shop: build, run, bench, one page to look at
 	$(BIN)/python examples/demo/run.py --out out/demo
 
-test: $(READY)  ## every test, on the main interpreter, three files at a time, since many wait, the long ones first, one thread each
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: $(READY)  ## every test, on the main interpreter, two files at a time, the long ones first, one thread each
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-device: $(READY)  ## the device side's tests on every other Python at hand, and on the legacy TFLite runtime
 	$(BIN)/python tests/device/other_pythons.py

@@ -20,13 +20,15 @@ Paths are relative to the file's own folder.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -200,18 +202,37 @@ def run(
         seen = opened.enter_context(closing(pipeline.observe(source, keep_frames=video is not None)))
         try:
             for each in islice(seen, limit):
-                if lines is not None:
-                    lines.write(each.to_json())
-                if video is not None and each.frame is not None:
-                    video.write(annotate(each.frame.image, each), each.index)
+                with _wholly():
+                    if lines is not None:
+                        lines.write(each.to_json())
+                    if video is not None and each.frame is not None:
+                        video.write(annotate(each.frame.image, each), each.index)
+                    tally.add(each)
                 if on_observation is not None:
                     on_observation(each)
-                tally.add(each)
         except (KeyboardInterrupt, BrokenPipeError):
             ending = "interrupted"
         if limit is not None and tally.frames == limit:
             ending = "the limit was reached"
     return tally.summary(source, ending)
+
+
+@contextmanager
+def _wholly() -> Iterator[None]:
+    """What is within is done to its end: a signal that would interrupt it does so afterwards. Other threads than the
+    main one are never interrupted."""
+    numbers = (signal.SIGINT, signal.SIGTERM) if current_thread() is main_thread() else ()
+    held = [number for number in numbers if signal.getsignal(number) is signal.default_int_handler]
+    came: list[int] = []
+    for number in held:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number in held:
+            signal.signal(number, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 class _Tally:

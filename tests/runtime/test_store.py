@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from boards import BOARDS
 from painted import LABELS, find_squares, paint
 
 from edgekit.errors import BundleError, ContractError, SettingsError, SourceError
+from edgekit.frames import Image
 from edgekit.host import Host
+from edgekit.runtime.annotate import annotate
 from edgekit.runtime.pipeline import Observation, Pipeline
 from edgekit.runtime.settings import address_within
 from edgekit.runtime.sources import Arrays, open_source
@@ -119,6 +122,7 @@ def test_ctrl_c_ends_the_run_with_whole_outputs(tmp_path: Path) -> None:
 
 ENDLESS = """
 from pathlib import Path
+import os
 import signal
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -146,6 +150,29 @@ def test_sigint_ends_a_live_loop_with_exit_code_0_and_whole_outputs(tmp_path: Pa
     lines = [json.loads(line) for line in jsonl.read_text().splitlines()]
     assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT) == lines[-1]["frame"] - lines[0]["frame"] + 1
     assert sorted(each.name for each in tmp_path.iterdir()) == ["seen.jsonl", "seen.mp4"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_between_a_frames_line_and_its_picture_comes_after_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def interrupting(picture: Image, seen: Observation) -> Image:
+        if seen.index == 2:
+            os.kill(os.getpid(), number)
+        return annotate(picture, seen)
+
+    monkeypatch.setattr("edgekit.runtime.store.annotate", interrupting)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        output = Output(jsonl=str(tmp_path / "seen.jsonl"), video=tmp_path / "seen.mp4")
+        summary = run(Pipeline(find_squares, LABELS), Arrays([paint(("red", 20, 40))] * 9), output)
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+
+    assert (summary.frames, summary.ending) == (3, "interrupted")
+    assert len((tmp_path / "seen.jsonl").read_text().splitlines()) == 3
+    assert cv2.VideoCapture(str(tmp_path / "seen.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 3
 
 
 def test_a_reader_of_stdout_that_goes_away_ends_the_loop_quietly() -> None:
