@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
+from operator import mul
 from pathlib import Path
 from statistics import median
 
@@ -111,8 +112,7 @@ def _beyond(frame: Samples, engine: Samples) -> Ratio:
 
 def _undecoded(frame: Samples, decoded_ms: Sequence[float]) -> Samples:
     rest = [1 - decoded / wall for decoded, wall in zip(decoded_ms, frame.wall_ms, strict=True)]
-    times = [(wall * part, cpu * part) for wall, cpu, part in zip(frame.wall_ms, frame.cpu_ms, rest, strict=True)]
-    return replace(frame, wall_ms=tuple(wall for wall, _ in times), cpu_ms=tuple(cpu for _, cpu in times))
+    return replace(frame, wall_ms=tuple(map(mul, frame.wall_ms, rest)), cpu_ms=tuple(map(mul, frame.cpu_ms, rest)))
 
 
 def sway(bundle: Bundle) -> list[Image]:

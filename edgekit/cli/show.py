@@ -18,7 +18,7 @@ from edgekit.errors import SettingsError
 
 Tell: TypeAlias = Callable[[str, int, int], None]
 
-_QUIET_S = 60.0  # between two lines on a stage where there is no terminal
+_QUIET_S = 60.0  # where there is no terminal, after which a stage that goes on has a line again
 _WIDE = 400  # a table in a file or a pipe is as wide as its cells
 
 _terminal = sys.stdout is not None and sys.stdout.isatty()  # None where the caller has closed it

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from threading import current_thread, main_thread
+from types import FrameType
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -219,13 +220,18 @@ def run(
 
 @contextmanager
 def _wholly() -> Iterator[None]:
-    """What is within is done to its end: a signal that would interrupt it does so afterwards. Other threads than the
-    main one are never interrupted."""
+    """What is within is done to its end: a signal that would interrupt it does so afterwards, and a second one at once:
+    a reader of stdout that stands still may never let it end. Other threads than the main one are never interrupted."""
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        signal.signal(number, signal.default_int_handler)
+
     numbers = (signal.SIGINT, signal.SIGTERM) if current_thread() is main_thread() else ()
     held = [number for number in numbers if signal.getsignal(number) is signal.default_int_handler]
     came: list[int] = []
     for number in held:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, on_signal)
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -122,7 +123,6 @@ def test_ctrl_c_ends_the_run_with_whole_outputs(tmp_path: Path) -> None:
 
 ENDLESS = """
 from pathlib import Path
-import os
 import signal
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -152,6 +152,17 @@ def test_sigint_ends_a_live_loop_with_exit_code_0_and_whole_outputs(tmp_path: Pa
     assert sorted(each.name for each in tmp_path.iterdir()) == ["seen.jsonl", "seen.mp4"]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Both signals raise KeyboardInterrupt, as in `edgekit run`, whatever the tests were started with."""
+    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    assert {signal.getsignal(each) for each in before} == {signal.default_int_handler}
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_between_a_frames_line_and_its_picture_comes_after_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
@@ -162,17 +173,31 @@ def test_a_signal_between_a_frames_line_and_its_picture_comes_after_both(
         return annotate(picture, seen)
 
     monkeypatch.setattr("edgekit.runtime.store.annotate", interrupting)
-    before = signal.signal(number, signal.default_int_handler)
-    try:
-        output = Output(jsonl=str(tmp_path / "seen.jsonl"), video=tmp_path / "seen.mp4")
-        summary = run(Pipeline(find_squares, LABELS), Arrays([paint(("red", 20, 40))] * 9), output)
-        assert signal.getsignal(number) is signal.default_int_handler
-    finally:
-        signal.signal(number, before)
+    output = Output(jsonl=str(tmp_path / "seen.jsonl"), video=tmp_path / "seen.mp4")
+    summary = run(Pipeline(find_squares, LABELS), Arrays([paint(("red", 20, 40))] * 9), output)
 
     assert (summary.frames, summary.ending) == (3, "interrupted")
     assert len((tmp_path / "seen.jsonl").read_text().splitlines()) == 3
     assert cv2.VideoCapture(str(tmp_path / "seen.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 3
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_second_signal_does_not_wait_for_what_may_never_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached = []
+
+    def twice(picture: Image, seen: Observation) -> Image:
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append("the first is held")
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append("the second is held too")
+        return annotate(picture, seen)
+
+    monkeypatch.setattr("edgekit.runtime.store.annotate", twice)
+    output = Output(video=tmp_path / "seen.mp4")
+    summary = run(Pipeline(find_squares, LABELS), Arrays([paint(("red", 20, 40))] * 9), output)
+
+    assert reached == ["the first is held"]
+    assert (summary.frames, summary.ending) == (0, "interrupted")
 
 
 def test_a_reader_of_stdout_that_goes_away_ends_the_loop_quietly() -> None:
