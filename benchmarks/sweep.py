@@ -4,8 +4,8 @@
 
 A board is one worker that offers itself by name, `dask worker tcp://shop-rack:8786 --nthreads 1 --resources "pi5=1"`;
 boards of one name are taken to be alike. A result's file is named after everything that decides it, so a sweep that was
-broken off goes on where it was, and a cell that fails is told and does not end the others. A board whose engines are of
-other versions by now is measured again.
+broken off goes on where it was, and a cell that fails is told and does not end the others; so are those of a board that
+goes away and does not come back. A board whose engines are of other versions by now is measured again.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ from edgekit.profile import DeviceProfile, profile_within
 from edgekit.schema import STRICT
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 log = logging.getLogger(__name__)
 
 Progress: TypeAlias = Callable[[int, int], None]
 Engines: TypeAlias = Mapping[EngineName, str | None]
 _USUAL = (SingleStream(),)
+_PATIENCE_S = 180.0  # a Raspberry Pi that starts anew, its worker included, needs one minute
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,17 @@ def read_sweep(path: Path | str) -> Sweep:
     return schema.parse(Sweep, {"folder": str(Path(path).parent)} | table, str(path))
 
 
-def sweep(cells: Sequence[Cell], folder: Path | str, client: Client, progress: Progress | None = None) -> list[Outcome]:
+def sweep(
+    cells: Sequence[Cell],
+    folder: Path | str,
+    client: Client,
+    progress: Progress | None = None,
+    patience_s: float = _PATIENCE_S,
+) -> list[Outcome]:
     """Run what has no result in `folder` yet, and write each result as soon as it is there, as <key>.json.
 
-    Outcomes come in the order of `cells`. `SettingsError` where no worker offers a board that a cell needs.
+    Outcomes come in the order of `cells`. `SettingsError` where no worker offers a board that a cell needs; where one
+    goes away meanwhile, its cells fail once it has been away for `patience_s`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +146,7 @@ def sweep(cells: Sequence[Cell], folder: Path | str, client: Client, progress: P
     _check_boards(missing.values(), client)
     tell = progress or (lambda done, total: None)
     tell(len(found) - len(missing), len(found))
-    for done, new in enumerate(_run(list(missing.values()), folder, client), len(found) - len(missing) + 1):
+    for done, new in enumerate(_run(list(missing.values()), folder, client, patience_s), len(found) - len(missing) + 1):
         found[new.cell.key] = new
         tell(done, len(found))
     return [outcome for cell in cells if (outcome := found[cell.key]) is not None]
@@ -185,24 +193,59 @@ def _check_boards(cells: Iterable[Cell], client: Client) -> None:
         )
 
 
-def _run(cells: Sequence[Cell], folder: Path, client: Client) -> Iterator[Outcome]:
-    from distributed import as_completed
-
+def _run(cells: Sequence[Cell], folder: Path, client: Client, patience_s: float) -> Iterator[Outcome]:
     # Bundles travel once, as bytes: a board need not see this host's disk.
     bundles = {path: client.scatter(path.read_bytes()) for path in {cell.bundle for cell in cells}}
     running = {
         client.submit(_measure, cell, bundles[cell.bundle], resources={cell.board: 1}, pure=False): cell
         for cell in cells
     }
-    for future in as_completed(running):
-        cell, error = running.pop(future), future.exception()
-        if error is not None:
-            yield Outcome(cell, error=f"{type(error).__name__}: {error}", fresh=True)
-            continue
-        answer = future.result()
-        path = folder / f"{cell.key}.json"
-        write_text(path, answer.text)
-        yield Outcome(cell, path, "", True, answer.worker, answer.began, answer.ended)
+    absence = _Absence(client)
+    while running:
+        for future in _done(running):
+            yield _outcome(running.pop(future), future, folder)
+        gone = absence.longer_than(patience_s, {cell.board for cell in running.values()})
+        for future in [future for future, cell in running.items() if cell.board in gone]:
+            cell = running.pop(future)
+            future.cancel()
+            yield Outcome(cell, error=f"no worker has offered '{cell.board}' for {patience_s:g} s", fresh=True)
+
+
+def _done(running: Iterable[Future]) -> list[Future]:
+    """Those that have ended, after at most a second."""
+    from distributed import TimeoutError as NoneEnded
+    from distributed import wait
+
+    try:
+        return list(wait(list(running), timeout=1.0, return_when="FIRST_COMPLETED").done)
+    except NoneEnded:
+        return []
+
+
+def _outcome(cell: Cell, future: Future, folder: Path) -> Outcome:
+    error = future.exception()
+    if error is not None:
+        return Outcome(cell, error=f"{type(error).__name__}: {error}", fresh=True)
+    answer: _Answer = future.result()
+    path = folder / f"{cell.key}.json"
+    write_text(path, answer.text)
+    return Outcome(cell, path, "", True, answer.worker, answer.began, answer.ended)
+
+
+class _Absence:
+    """Knows since when boards have been away. Dask keeps their work for a worker that comes back, for ever."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._since: dict[str, float] = {}
+
+    def longer_than(self, limit_s: float, boards: Iterable[str]) -> set[str]:
+        now, offered = time.monotonic(), _offered(self._client)
+        away = set(boards) - offered
+        for board in away - self._since.keys():
+            log.warning("no worker offers '%s' any more; it is waited for, %g s at most", board, limit_s)
+        self._since = {board: self._since.get(board, now) for board in away}
+        return {board for board, since in self._since.items() if now - since >= limit_s}
 
 
 def _measure(cell: Cell, bundle: bytes) -> _Answer:

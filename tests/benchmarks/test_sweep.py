@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -45,18 +47,22 @@ def bundle(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """Two boards: two workers of two threads each, so that threads alone would let measurements overlap."""
-    workers = {
-        name: {"cls": distributed.Nanny, "options": {"nthreads": 2, "resources": {name: 1}}} for name in ("pi4", "pi5")
-    }
-    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard": False, "port": 0}}
+def client():
+    with boards("pi4", "pi5") as client:
+        yield client
+
+
+@contextmanager
+def boards(*names: str) -> Iterator[distributed.Client]:
+    """A worker each, of two threads, so that threads alone would let measurements overlap."""
+    workers = {name: {"cls": distributed.Nanny, "options": {"nthreads": 2, "resources": {name: 1}}} for name in names}
+    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard": False, "dashboard_address": ":0", "port": 0}}
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with (
         distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs=40) as cluster,
         distributed.Client(cluster) as client,
     ):
-        client.wait_for_workers(2)
+        client.wait_for_workers(len(names))
         yield client
 
 
@@ -129,6 +135,31 @@ def test_a_board_that_nobody_offers_is_said_before_anything_runs(bundle, client,
     ):
         sweep([cell(bundle, "pi5"), cell(bundle, "jetson")], tmp_path, client)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_cells_of_a_board_that_goes_away_for_good_fail_and_those_of_others_do_not(bundle, tmp_path, caplog):
+    def take_away(done: int, total: int) -> None:
+        if done == 0:
+            client.retire_workers(names=["pi5"])
+
+    with boards("pi4", "pi5") as client:
+        cells = [cell(bundle, "pi5"), cell(bundle, "pi4")]
+        away, there = sweep(cells, tmp_path, client, take_away, patience_s=2.0)
+
+    assert (away.error, away.path) == ("no worker has offered 'pi5' for 2 s", None)
+    assert there.error == ""
+    assert "no worker offers 'pi5' any more; it is waited for, 2 s at most" in caplog.text
+
+
+def test_a_board_that_comes_back_in_time_is_measured(bundle, tmp_path):
+    def start_anew(done: int, total: int) -> None:
+        if done == 0:
+            client.restart_workers(list(client.scheduler_info()["workers"]))
+
+    with boards("pi5") as client:
+        (outcome,) = sweep([cell(bundle, "pi5")], tmp_path, client, start_anew)
+
+    assert (outcome.error, outcome.fresh) == ("", True)
 
 
 def test_the_key_changes_with_everything_that_decides_a_result_and_with_nothing_else(bundle, monkeypatch):
