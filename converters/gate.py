@@ -37,8 +37,8 @@ from edgekit.schema import STRICT
 _CHANCE = 0.05
 _LEAST_TO_LOSE = 5  # all of fewer could be lost by chance: 1/2 ** 4 > 0.05
 _SHARES = (
-    "max_drop", "max_class_drop", "max_recall_drop", "max_ap50_drop", "max_size_drop", "max_box_iou_drop", "min_top1",
-    "min_ap",
+    "max_drop", "max_class_drop", "max_recall_drop", "max_precision_drop", "max_ap50_drop", "max_size_drop",
+    "max_box_iou_drop", "min_top1", "min_ap",
 )  # fmt: skip
 
 
@@ -52,6 +52,8 @@ class Gate:
         in fewer than five of them is not judged, and said so. None: not judged.
     max_recall_drop: of the recall of all true boxes, at IoU 0.5 and the head's own score, for scores that sink leave AP
         as it is; what may be chance is INCONCLUSIVE. None: not judged. A classifier's is top-1, and not judged twice.
+    max_precision_drop: of the share of its boxes that are right, at the same IoU and score, for scores that rise bring
+        false alarms and leave AP as it is; as `max_recall_drop`.
     max_ap50_drop: of AP at IoU 0.5; None: not judged.
     max_size_drop: of AP of any one of COCO's sizes of boxes, small, medium and large, of which the data has some; what
         may be chance is INCONCLUSIVE, for often one size is rare. None: not judged.
@@ -65,6 +67,7 @@ class Gate:
     max_drop: float = 0.01
     max_class_drop: float | None = 0.2
     max_recall_drop: float | None = 0.05
+    max_precision_drop: float | None = 0.05
     max_ap50_drop: float | None = None
     max_size_drop: float | None = None
     max_box_iou_drop: float | None = 0.02
@@ -194,11 +197,15 @@ def _judge_detector(
     sizes = [size for size in list(SIZES)[1:] if gate.max_size_drop is not None]
     there = [size for size in sizes if getattr(reference, f"ap_{size}") is not None]
     intervals = {**detection_intervals(reference, candidate, there), "recall": found_interval(paired)}
-    limits = {"ap": gate.max_drop, "ap50": gate.max_ap50_drop, "recall": gate.max_recall_drop}
+    limits = {"ap": gate.max_drop, "ap50": gate.max_ap50_drop}
+    limits |= {"recall": gate.max_recall_drop, "precision": gate.max_precision_drop}
     limits |= {f"ap_{size}": gate.max_size_drop for size in there}
     for name, limit in limits.items():
         if limit is not None:
             pair = getattr(reference, name), getattr(candidate, name)
+            if None in pair:
+                yield _Finding("INCONCLUSIVE", f"a model that finds nothing at its score has no {name}")
+                continue
             surely = name in ("ap", "ap50") or _is_beyond_chance(intervals[name])
             yield _judge(name, pair, limit, intervals[name], can_fail and surely)
     if gate.max_box_iou_drop is not None:

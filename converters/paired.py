@@ -103,8 +103,8 @@ def found_interval(outcomes: Outcomes, seed: int = 0) -> Interval | None:
 def detection_intervals(
     reference: DetectionScore, candidate: DetectionScore, sizes: Sequence[str] = (), seed: int = 0
 ) -> dict[str, Interval | None]:
-    """The 95 % intervals of the candidate's drop in 'ap', 'ap50' and 'box_iou', over sets of pictures drawn anew; None
-    for a figure that no such set has, or that none of them changes.
+    """The 95 % intervals of the candidate's drop in 'ap', 'ap50', 'precision' and 'box_iou', over sets of pictures
+    drawn anew; None for a figure that no such set has, or that none of them changes.
 
     sizes: of SIZES, those for which 'ap_small', 'ap_medium' or 'ap_large' is asked for too.
     """
@@ -112,15 +112,16 @@ def detection_intervals(
         f"ap_{size}" if size != "all" else "ap": [average_precision(each, size) for each in (reference, candidate)]
         for size in ("all", *sizes)
     }
-    iou_drop = box_iou_drop(reference, candidate)
-    drops: dict[str, list[Array]] = {name: [] for name in (*ways, "ap50", "box_iou")}
+    others = {"precision": precision_drop(reference, candidate), "box_iou": box_iou_drop(reference, candidate)}
+    drops: dict[str, list[Array]] = {name: [] for name in (*ways, "ap50", *others)}
     for times in _draws(reference.images, seed):
         for name, models in ways.items():
             before, after = (precision(times) for precision in models)
             drops[name].append(_mean(before) - _mean(after))
             if name == "ap":
                 drops["ap50"].append(_mean(before[..., :1]) - _mean(after[..., :1]))
-        drops["box_iou"].append(iou_drop(times))
+        for name, drop in others.items():
+            drops[name].append(drop(times))
     return {name: _interval(np.concatenate(drawn)) for name, drawn in drops.items()}
 
 
@@ -155,6 +156,23 @@ def average_precision(score: DetectionScore, size: str = "all") -> Callable[[Arr
         ranked = _Ranked(pictures[order], hits[:, order] & ~ignored[:, order], ignored[:, order])
         columns.append((ranked, true_pictures[counted & (true_labels == label)]))
     return lambda times: np.stack([_precisions(times, *each) for each in columns], axis=-2)
+
+
+def precision_drop(reference: DetectionScore, candidate: DetectionScore) -> Callable[[Array], Array]:
+    """A function of how often each picture is drawn, (..., images), that gives how much precision the candidate lost.
+
+    Each model's is at its own threshold and IoU 0.5, as `DetectionScore.precision` is; NaN where one finds nothing.
+    """
+    (right, found), (candidate_right, candidate_found) = _strong(reference), _strong(candidate)
+    return lambda times: _share(times @ right, times @ found) - _share(times @ candidate_right, times @ candidate_found)
+
+
+def _strong(score: DetectionScore) -> tuple[Array, Array]:
+    """(images,) counts of the detections at the threshold or above it: those that are right, and all that count."""
+    found = score.candidates
+    kept = (np.array(found.scores) >= score.threshold) & ~_bits(found.ignored, 0)[0]
+    pictures, right = np.array(found.pictures, int)[kept], _bits(found.hits, 0)[0][kept]
+    return np.bincount(pictures[right], minlength=score.images), np.bincount(pictures, minlength=score.images)
 
 
 def box_iou_drop(reference: DetectionScore, candidate: DetectionScore) -> Callable[[Array], Array]:

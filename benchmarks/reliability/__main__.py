@@ -71,7 +71,7 @@ RIGS = {
     "broker": Rig(5, 200, _no_broker),
     "disk_full": Rig(200, 2_000),
     "clock_jumps": Rig(1_000, 10_000),
-    "leak": Rig(20_000, 2_600_000, _no_engine),
+    "leak": Rig(100_000, 2_600_000, _no_engine),
     "simulation": Rig(200, 10_000),
 }
 

@@ -151,13 +151,14 @@ def test_a_video_of_another_kind_is_a_mistake_in_the_command_line(tmp_path):
     assert "must end in .mp4" in done.stderr
 
 
-def test_every_profile_can_be_shown():
+def test_every_profile_is_listed_and_can_be_shown():
     from edgekit.profile import profile_names
 
     done = edgekit("profiles", "raspberry-pi-5")
     assert done.returncode == 0
     assert "not measured on this board" in done.stdout
-    assert all(name in edgekit("profiles").stdout for name in profile_names())
+    listed = edgekit("profiles").stdout
+    assert all(name in listed for name in profile_names())
 
 
 def test_a_profile_is_probed_and_then_named_by_its_file(tmp_path):

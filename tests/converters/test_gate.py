@@ -21,12 +21,14 @@ from edgekit.converters.export import Exported
 from edgekit.converters.export.to_onnx import to_onnx
 from edgekit.converters.gate import Gate, Verdict, judge, worst
 from edgekit.converters.paired import (
+    _strong,
     average_precision,
     chance_of_loss,
     chance_of_losses,
     detection_intervals,
     found_interval,
     outcomes,
+    precision_drop,
 )
 from edgekit.converters.quantize.for_onnx import quantize_onnx
 from edgekit.converters.scores import (
@@ -282,7 +284,7 @@ def test_a_good_detector_passes_and_its_rounded_copy_too(fruit: Dataset, good: D
     rounded = [replace(each, boxes=np.round(each.boxes, 1), scores=np.round(each.scores, 2)) for each in found]
     verdict = judge(good, detected(fruit, rounded), Gate())
     assert verdict.outcome == "PASS", verdict.reasons
-    assert [figure.name for figure in verdict.figures] == ["ap", "recall", "box_iou", "class_recall"]
+    assert [figure.name for figure in verdict.figures] == ["ap", "recall", "precision", "box_iou", "class_recall"]
 
 
 @pytest.mark.parametrize(("by", "scale"), [(0.0, 0.93), (0.05, 1.0), (0.3, 1.0), (3.0, 1.0)])
@@ -315,6 +317,40 @@ def test_scores_that_sank_fail_although_every_ap_is_the_same(fruit: Dataset, goo
     low, high = recall.interval or (0, 0)
     assert 0.05 < low < recall.drop < high
     assert judge(good, sunk, Gate(max_class_drop=None, max_recall_drop=None)).outcome == "PASS"
+
+
+def test_scores_that_rose_fail_although_every_ap_is_the_same(fruit: Dataset, good: DetectionScore) -> None:
+    """INT8 that lifts weak candidates above the score that it runs at ranks as before, and gives false alarms."""
+
+    def with_ghosts(score: float) -> list[Detections]:
+        return [
+            Detections(
+                np.concatenate((each.boxes, [[0, 0, 9, 9]])), np.append(each.scores, score), np.append(each.labels, 0)
+            )
+            for each in detector(fruit)
+        ]
+
+    quiet, loud = detected(fruit, with_ghosts(0.2)), detected(fruit, with_ghosts(0.26))
+    assert quiet.ap == loud.ap
+    assert quiet.precision == good.precision
+    verdict = judge(quiet, loud, Gate())
+    (precision,) = (figure for figure in verdict.figures if figure.outcome == "FAIL")
+    assert (verdict.outcome, precision.name) == ("FAIL", "precision")
+    low, high = precision.interval or (0, 0)
+    assert 0.05 < low < precision.drop < high
+    assert judge(quiet, loud, Gate(max_precision_drop=None)).outcome == "PASS"
+
+
+def test_precision_of_drawn_pictures_is_that_of_the_score(fruit: Dataset, sizes: Dataset, good: DetectionScore) -> None:
+    """All pictures once, crowds and boxes of every size among them."""
+    nothing = detected(sizes, [Detections.none()] * 40)
+    for score_, images in ((good, len(fruit)), (seen(sizes), 40), (seen(sizes, 32**2), 40)):
+        once = np.ones(images, int)
+        right, found = _strong(score_)
+        assert right @ once / (found @ once) == pytest.approx(score_.precision, abs=1e-6)
+    assert np.isnan(precision_drop(seen(sizes), nothing)(np.ones(40, int)))
+    verdict = judge(seen(sizes), nothing, Gate())
+    assert "INCONCLUSIVE: a model that finds nothing at its score has no precision" in verdict.reasons
 
 
 @pytest.mark.parametrize(("each", "least"), [(10, 30), (20, 1)])
@@ -375,7 +411,9 @@ def test_confidence_zero_everywhere_fails(fruit: Dataset, good: DetectionScore) 
 def test_a_limit_on_ap50_is_judged_where_it_is_set(fruit: Dataset, good: DetectionScore) -> None:
     found = detector(fruit)
     fewer = [each[each.scores > 0.37] for each in found]
-    lenient = Gate(max_drop=0.3, max_class_drop=None, max_recall_drop=None, max_box_iou_drop=None)
+    lenient = Gate(
+        max_drop=0.3, max_class_drop=None, max_recall_drop=None, max_precision_drop=None, max_box_iou_drop=None
+    )
     assert judge(good, detected(fruit, fewer), lenient).outcome == "PASS"
     verdict = judge(good, detected(fruit, fewer), replace(lenient, max_ap50_drop=0.02))
     assert [reason for reason in verdict.reasons if reason.startswith("FAIL: ap50")]
@@ -419,7 +457,14 @@ def test_ap_of_each_size_is_what_pycocotools_computes(sizes: Dataset) -> None:
 
 def test_small_products_that_vanished_fail_by_their_own_limit(sizes: Dataset) -> None:
     before, blind = seen(sizes), seen(sizes, 32**2)
-    lenient = Gate(max_drop=0.5, max_class_drop=None, max_recall_drop=None, max_box_iou_drop=None, min_images=1)
+    lenient = Gate(
+        max_drop=0.5,
+        max_class_drop=None,
+        max_recall_drop=None,
+        max_precision_drop=None,
+        max_box_iou_drop=None,
+        min_images=1,
+    )
     assert judge(before, blind, lenient).outcome == "PASS"
     verdict = judge(before, blind, replace(lenient, max_size_drop=0.05))
     outcomes_ = {figure.name: figure.outcome for figure in verdict.figures}
@@ -433,6 +478,7 @@ def test_a_size_that_the_data_has_none_of_is_said_to_be_missing(fruit: Dataset, 
     assert [figure.name for figure in verdict.figures] == [
         "ap",
         "recall",
+        "precision",
         "ap_medium",
         "ap_large",
         "box_iou",
