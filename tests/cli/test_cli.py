@@ -151,7 +151,7 @@ def test_a_video_of_another_kind_is_a_mistake_in_the_command_line(tmp_path):
     assert "must end in .mp4" in done.stderr
 
 
-def test_every_profile_is_listed_and_can_be_shown():
+def test_every_profile_is_listed_and_one_is_shown():
     from edgekit.profile import profile_names
 
     done = edgekit("profiles", "raspberry-pi-5")
